@@ -1,0 +1,94 @@
+// Package channel is the vocabulary of Carillon: names, positions, records, commands, replies, classes and policies.
+// Everything else speaks in these words. It owns no state, imports nothing of ours and never touches a socket or
+// a database. Start with Record and Position.
+package channel
+
+import "time"
+
+// Class says what is owed to a record under pressure.
+type Class uint8
+
+const (
+	// Logged records take an offset, are kept and replayed; a hole is always said.
+	Logged Class = iota
+	// Latest records are kept one per key: the newest wins.
+	Latest
+	// Fleeting records reach only those who keep up, and are never kept.
+	Fleeting
+)
+
+// Record is what comes down: something that happened in a channel.
+type Record struct {
+	ID      string        // idempotency id given by the publisher, scoped to (Channel, From); not delivered
+	Age     time.Duration // time since the publisher first sent this ID, by its own clock; not kept
+	Channel Name
+	At      Position // position right after this record; zero for Fleeting
+	Prev    uint64   // tag before it
+	Rev     uint64   // order of Latest
+	Class   Class
+	Key     string    // Latest: which entry it replaces
+	Time    time.Time // the journal's clock, millisecond precision, never decreasing within a channel
+	From    string    // user id of the publisher, set by the server
+	Origin  uint64    // publishing connection; 0 for none. Not kept by durable journals
+	NoEcho  bool      // not delivered to Origin
+	Binary  bool      // Body is bytes; otherwise one JSON text, checked once and never transcoded
+	Body    []byte    // never changed after the record was handed on; empty means erased
+}
+
+// Command is what goes up: a request to the service that owns a channel.
+type Command struct {
+	ID      string
+	Channel Name
+	User    string
+	Origin  uint64
+	Time    time.Time
+	Waited  time.Duration
+	Age     time.Duration
+	Seed    [32]byte
+	Binary  bool
+	Body    []byte
+}
+
+// Reply answers a Command; it is the same for every retry of its ID.
+type Reply struct {
+	ID   string
+	At   Position
+	Code int
+	Body []byte
+}
+
+// Slow says what becomes of a subscriber that fell off the ring.
+type Slow uint8
+
+const (
+	// SlowSkip moves the cursor to the head and says gap.
+	SlowSkip Slow = iota
+	// SlowDisconnect closes the connection with 4108.
+	SlowDisconnect
+)
+
+// Keep bounds a log or a ring; zero means unbounded.
+type Keep struct {
+	Records int
+	Bytes   int
+	Age     time.Duration
+}
+
+// Policy is what a namespace promises.
+type Policy struct {
+	Durable     bool          // kept in SQL, acknowledged after the commit
+	Retention   Keep          // of the log
+	Ring        Keep          // of the tail in memory; Age unused
+	BatchWindow time.Duration // how long records gather before they are fanned out; 0: not at all
+	Slow        Slow
+	MaxBody     int // bytes
+}
+
+// DefaultPolicy is that of a plain channel without a configuration.
+func DefaultPolicy() Policy {
+	return Policy{
+		Retention: Keep{Records: 1000, Bytes: 1 << 20, Age: 5 * time.Minute},
+		Ring:      Keep{Records: 1000, Bytes: 1 << 20},
+		MaxBody:   64 << 10,
+	}
+}

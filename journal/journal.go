@@ -1,0 +1,93 @@
+// Package journal is the contract of the truth: a journal gives a record its position, once, and never loses what it
+// acknowledged. Implementations are journal/memory and store/sqlite; journal/journaltest is the law they obey.
+// A journal knows no socket, no subscriber and no app. Start with Appender.
+package journal
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"carillon/channel"
+)
+
+// Carry tells the world of records that just became true. It is given to a journal when it is made and is called
+// serially per channel, in offset order, before the done of those records. It only enqueues.
+type Carry func([]channel.Record)
+
+// Policies gives the policy of a channel; it must be cheap and the same for every name of a namespace.
+type Policies func(channel.Name) channel.Policy
+
+// Appender makes records true.
+type Appender interface {
+	// Append never blocks; call order is journal order per channel. r.Body must not change afterwards.
+	// done is called exactly once, serially per channel and in offset order, and must only enqueue: with the
+	// record's position, or with one of the errors below. A record whose ID is known gets the position it got
+	// the first time, and is neither appended nor carried again.
+	Append(r channel.Record, done func(channel.Position, error))
+}
+
+// Reader reads what is true. Bodies it returns must not be changed.
+type Reader interface {
+	// Read returns one page; see Query and Page. An unknown channel is an empty one.
+	Read(ctx context.Context, n channel.Name, q Query) (Page, error)
+	// Heads returns the head of each name, in order, those of empty channels too.
+	Heads(ctx context.Context, ns []channel.Name) ([]channel.Position, error)
+}
+
+// Query asks for a page of a log. Forwards: the records after After; with the zero position, from the oldest kept.
+// Backwards (Back): the records up to and including the position After; with the zero position, from the head.
+// Limit is at most MaxPage and defaults to it; a page ends early at MaxPageBytes of bodies, but holds at least one record.
+type Query struct {
+	After channel.Position
+	Back  bool
+	Limit int
+}
+
+// Bounds of a page.
+const (
+	MaxPage      = 1000
+	MaxPageBytes = 1 << 20
+)
+
+// Page is an answer of Read. Records are in log order, backwards too. Base is the position before the first of
+// them (the head, if there are none). More tells that the log has further records in the direction asked for.
+// Oldest is the position before the oldest record kept. Head was read in the same snapshot as the page.
+// If Gap is not channel.GapNone, continuity from Query.After cannot be proved: forwards, GapTrimmed and GapEpoch pages
+// start at the oldest record kept, GapDiverged and GapAhead pages are empty; backwards, all of them are empty.
+type Page struct {
+	Records []channel.Record
+	Base    channel.Position
+	Oldest  channel.Position
+	Head    channel.Position
+	More    bool
+	Gap     channel.Gap
+}
+
+// Tier names what an acknowledgement of a journal survives; it is shown to clients as "appended:<tier>" or "durable".
+type Tier string
+
+const (
+	TierMemory  Tier = "appended:memory" // nothing but the process
+	TierDurable Tier = "durable"         // kill -9 and power loss
+)
+
+var (
+	// ErrReuse: the id was used for another body. Final.
+	ErrReuse = errors.New("idempotency id was used for another body")
+	// ErrUnknown: the first sending lies further back than this journal remembers; nothing was appended. Final.
+	ErrUnknown = errors.New("too old to tell whether it was appended before")
+	// ErrUnconfirmed: the commit failed or its outcome is unknown. Retry with the same id.
+	ErrUnconfirmed = errors.New("outcome of the commit is unknown")
+	// ErrFull: the disk is full; nothing was appended. Retry later.
+	ErrFull = errors.New("storage is full")
+	// ErrBusy: too much is waiting for the journal; nothing was appended. Retry later.
+	ErrBusy = errors.New("journal has too much waiting")
+	// ErrClosed: the journal is shut; nothing was appended. Retry elsewhere or later.
+	ErrClosed = errors.New("journal is closed")
+	// ErrClass: the journal keeps no records of this class. Final.
+	ErrClass = errors.New("class is not supported")
+)
+
+// Clock gives the time; tests inject theirs.
+type Clock func() time.Time
