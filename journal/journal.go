@@ -23,7 +23,8 @@ type Appender interface {
 	// Append never blocks; call order is journal order per channel. r.Body must not change afterwards.
 	// done is called exactly once, serially per channel and in offset order, and must only enqueue: with the
 	// record's position, or with one of the errors below. A record whose ID is known gets the position it got
-	// the first time, and is neither appended nor carried again.
+	// the first time, and is neither appended nor carried again. ErrClass, ErrEmpty, ErrBusy and ErrClosed say that
+	// nothing was appended and may come at once, from within Append and beside other calls.
 	Append(r channel.Record, done func(channel.Position, error))
 }
 
@@ -87,6 +88,10 @@ var (
 	ErrClosed = errors.New("journal is closed")
 	// ErrClass: the journal keeps no records of this class. Final.
 	ErrClass = errors.New("class is not supported")
+	// ErrEmpty: a Logged record has no body; read back, an empty one means erased. Final.
+	ErrEmpty = errors.New("body is empty")
+	// ErrDamaged: what lies on disk is not what was appended; such a record is never served. See Damage.
+	ErrDamaged = errors.New("storage is damaged")
 )
 
 // Clock gives the time; tests inject theirs.

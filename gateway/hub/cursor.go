@@ -1,0 +1,157 @@
+package hub
+
+import "carillon/channel"
+
+// Cursor is a subscriber: a place in the ring of a channel. Ready and Wrote are called by whoever holds the write state
+// of the connection, so never two at once; At and Detach may be called from anywhere.
+type Cursor struct {
+	room   *room
+	waker  Waker
+	origin uint64
+	stripe *stripe // nil after Detach
+	slot   uint32  // in the stripe
+	chain  uint32  // room.chain when it last stood in the ring
+
+	epoch, at, tag uint64   // everything up to at went out
+	to             uint64   // everything up to to was handed out by the last Ready
+	seg            *segment // where what was handed out begins
+	side, sideTo   uint64   // the same for Fleeting records
+	sideSeg        *segment
+	handed         uint32 // bytes handed out by the last Ready
+	sideHanded     uint32 // of those, Fleeting
+	format         uint8
+}
+
+// Ready appends to dst what the cursor is due: whole framed records, shared by all who read them and never to be
+// changed, up to about budget bytes but at least one record. More says that there is more. It encodes at most 64 KiB.
+// What was handed out before and not reported to Wrote is handed out again. With a Loss there are no bytes: the cursor
+// has moved, and the next Ready goes on from Loss.At. Fleeting records come only behind all Logged ones.
+func (c *Cursor) Ready(dst [][]byte, budget int) (bufs [][]byte, more bool, loss Loss) {
+	r := c.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c.handed, c.sideHanded = 0, 0
+	c.to, c.sideTo = c.at, c.side
+	c.seg, c.sideSeg = nil, nil
+	if c.stripe == nil {
+		return dst, false, Loss{}
+	}
+	if c.chain != r.chain || c.at < r.ring.base.Offset {
+		loss = c.fall()
+		return dst, !c.caughtUp(), loss
+	}
+	head := r.ring.offset()
+	left := min(max(budget, 0), maxHanded)
+	if c.at < head && left > 0 {
+		t := take{rn: r.crowd.runs[c.format], src: r, c: c, from: c.at, last: head, left: left, mutes: r.muted > c.at}
+		dst = t.gather(dst)
+		c.to, c.seg, c.handed = t.to, t.seg, uint32(t.bytes)
+		if t.bytes == 0 && t.to > c.at {
+			c.moveTo(t.to, t.tag)
+		}
+		left -= t.bytes
+	}
+	if s := r.crowd.side; s != nil && s.ring.offset() != c.side {
+		dst = c.gatherSide(dst, s, left, c.to == head)
+	}
+	return dst, c.to < head || c.pendingSide(), Loss{}
+}
+
+// maxHanded is the most that one Ready hands out, in bytes.
+const maxHanded = 1 << 30
+
+// gatherSide adds Fleeting records if the cursor is at the head of the log, and skips them if it is not.
+func (c *Cursor) gatherSide(dst [][]byte, s *side, left int, atHead bool) [][]byte {
+	due := c.side
+	c.side = s.ring.offset()
+	if atHead {
+		c.side = s.fresh(due)
+	}
+	c.room.hub.count.fleeting.Add(c.side - due)
+	c.sideTo = c.side
+	if c.side == s.ring.offset() || left <= 0 {
+		return dst
+	}
+	if s.runs[c.format] == nil {
+		s.runs[c.format] = &run{}
+	}
+	t := take{rn: s.runs[c.format], src: s, c: c, from: c.side, last: s.ring.offset(), left: left, mutes: true}
+	dst = t.gather(dst)
+	c.sideTo, c.sideSeg, c.sideHanded = t.to, t.seg, uint32(t.bytes)
+	c.handed += uint32(t.bytes)
+	if t.bytes == 0 {
+		c.side = t.to
+	}
+	return dst
+}
+
+// fall moves a cursor whose place is gone and says what it lost.
+func (c *Cursor) fall() Loss {
+	r := c.room
+	r.hub.count.losses.Add(1)
+	at, loss := r.ring.head(), Loss{From: c.at + 1, Reason: channel.GapSlow}
+	switch {
+	case c.chain != r.chain:
+		loss.From, loss.Reason = 1, r.void
+	case c.at < r.jumped:
+		at, loss.Reason = r.ring.base, channel.GapTrimmed
+	}
+	loss.To, loss.At = at.Offset, at
+	c.epoch, c.chain = at.Epoch, r.chain
+	c.moveTo(at.Offset, at.Tag)
+	return loss
+}
+
+func (c *Cursor) moveTo(offset, tag uint64) { c.at, c.to, c.tag = offset, offset, tag }
+
+func (c *Cursor) pendingSide() bool {
+	s := c.room.crowd.side
+	return s != nil && c.sideTo < s.ring.offset()
+}
+
+// caughtUp tells that a visit would be in vain.
+func (c *Cursor) caughtUp() bool {
+	r := c.room
+	return c.at == r.ring.offset() && c.chain == r.chain && (r.crowd.side == nil || c.side == r.crowd.side.ring.offset())
+}
+
+// Wrote reports that the first n bytes handed out by the last Ready went out. If that ends within a record, the record
+// counts as sent, and cut is a copy of its other part, which the caller must send before anything else. Records of which
+// nothing went out are handed out again. It is to be called after Detach too, if bytes were under way.
+func (c *Cursor) Wrote(n int) (cut []byte) {
+	r := c.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	logged := int(c.handed - c.sideHanded)
+	w := walk{seg: c.seg, origin: c.origin, at: c.at, to: c.to, tag: c.tag}
+	switch {
+	case n >= logged && c.to > c.at:
+		w.all()
+	case n < logged:
+		cut = w.part(n)
+	}
+	c.at, c.tag = w.at, w.tag
+	if n >= logged {
+		w = walk{seg: c.sideSeg, origin: c.origin, at: c.side, to: c.sideTo}
+		if n >= int(c.handed) {
+			w.at = w.to
+		} else {
+			cut = w.part(n - logged)
+		}
+		c.side = w.at
+	}
+	c.to, c.sideTo = c.at, c.side
+	c.seg, c.sideSeg = nil, nil
+	c.handed, c.sideHanded = 0, 0
+	return cut
+}
+
+// At is where the cursor stands: everything up to there went out.
+func (c *Cursor) At() channel.Position {
+	c.room.mu.Lock()
+	defer c.room.mu.Unlock()
+	return channel.Position{Epoch: c.epoch, Offset: c.at, Tag: c.tag}
+}
+
+// Detach ends the subscription: Ready gives nothing any more. It may be called twice.
+func (c *Cursor) Detach() { c.room.detach(c) }

@@ -1,0 +1,273 @@
+package hub
+
+import (
+	"sync"
+	"time"
+)
+
+// Bounds of fan-out.
+const (
+	maxStripe   = 4096             // cursors in one stripe
+	quantum     = 128              // cursors woken before a stripe goes to the back of the queue
+	quantumTime = time.Millisecond // or that long
+	batch       = 16               // cursors copied out from under the lock at a time
+)
+
+// stripe is a part of a room's cursors, and the unit of queueing: the stripes of a large room are served side by side.
+// All of it is guarded by the lock of the room. The left slots from next on, round the end, hold the cursors that are to
+// be visited; cursors never move while one is left to visit, so that nobody is passed over.
+type stripe struct {
+	room   *room
+	slots  []*Cursor // nil where one left
+	free   []uint32  // empty slots
+	next   uint32
+	left   uint32
+	queued bool
+}
+
+// seat gives a cursor its place in a stripe that has room.
+func (w *crowd) seat(r *room, c *Cursor) {
+	w.cursors++
+	var s *stripe
+	for i := len(w.stripes) - 1; i >= 0 && s == nil; i-- {
+		if t := w.stripes[i]; len(t.slots)-len(t.free) < maxStripe {
+			s = t
+		}
+	}
+	if s == nil {
+		s = &stripe{room: r}
+		w.stripes = append(w.stripes, s)
+	}
+	c.stripe = s
+	if n := len(s.free); n > 0 {
+		c.slot = s.free[n-1]
+		s.free = s.free[:n-1]
+		s.slots[c.slot] = c
+		return
+	}
+	c.slot = uint32(len(s.slots))
+	s.slots = append(s.slots, c)
+	if s.left > 0 {
+		s.left++ // the slots still to be visited may go round the end, which just moved
+	}
+}
+
+// leave frees the place of a cursor, and memory that a shrunken crowd no longer needs.
+func (w *crowd) leave(c *Cursor) {
+	w.cursors--
+	s := c.stripe
+	c.stripe = nil
+	s.slots[c.slot] = nil
+	s.free = append(s.free, c.slot)
+	live := len(s.slots) - len(s.free)
+	if live == 0 {
+		s.slots, s.free, s.next, s.left = nil, nil, 0, 0
+		w.drop(s)
+		return
+	}
+	if len(s.slots) >= batch && live < len(s.slots)/4 {
+		s.compact(live)
+	}
+}
+
+func (w *crowd) drop(s *stripe) {
+	for i, t := range w.stripes {
+		if t == s {
+			w.stripes = append(w.stripes[:i], w.stripes[i+1:]...)
+			return
+		}
+	}
+}
+
+// compact moves the cursors together. A pass under way begins anew, so that nobody is passed over.
+func (s *stripe) compact(live int) {
+	slots := make([]*Cursor, 0, live)
+	for _, c := range s.slots {
+		if c != nil {
+			c.slot = uint32(len(slots))
+			slots = append(slots, c)
+		}
+	}
+	s.slots, s.free, s.next = slots, nil, 0
+	if s.left > 0 {
+		s.left = uint32(live)
+	}
+}
+
+// kick has all cursors of the room visited: at once, or when the batch window has passed.
+func (r *room) kick() {
+	w := r.crowd
+	switch {
+	case w == nil || w.timer != nil:
+	case r.window <= 0:
+		r.queueAll()
+	case !r.hub.queue.isClosed():
+		r.hub.timers.Add(1)
+		w.timer = time.AfterFunc(r.window, func() { r.windowOver(w) })
+	}
+}
+
+// windowOver queues the crowd that armed the timer; another one has its own.
+func (r *room) windowOver(w *crowd) {
+	defer r.hub.timers.Done()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.crowd == w && w.timer != nil {
+		w.timer = nil
+		r.queueAll()
+	}
+}
+
+func (r *room) disarm() {
+	if w := r.crowd; w != nil && w.timer != nil {
+		if w.timer.Stop() {
+			r.hub.timers.Done()
+		}
+		w.timer = nil
+	}
+}
+
+func (r *room) queueAll() {
+	for _, s := range r.crowd.stripes {
+		s.left = uint32(len(s.slots))
+		if !s.queued {
+			s.queued = true
+			r.hub.queue.push(job{stripe: s})
+		}
+	}
+}
+
+// copyOut takes the next cursors to be woken, those that are up to date left out; more says that some are left to visit.
+func (s *stripe) copyOut(dst []*Cursor) (n int, more bool) {
+	s.room.mu.Lock()
+	defer s.room.mu.Unlock()
+	for looked := 0; n < len(dst) && s.left > 0 && looked < quantum; looked++ {
+		if s.next >= uint32(len(s.slots)) {
+			s.next = 0
+		}
+		c := s.slots[s.next]
+		s.next++
+		s.left--
+		if c != nil && !c.caughtUp() {
+			dst[n] = c
+			n++
+		}
+	}
+	return n, s.left > 0
+}
+
+// pause ends a quantum: what is left to visit waits at the back of the queue.
+func (s *stripe) pause() {
+	s.room.mu.Lock()
+	defer s.room.mu.Unlock()
+	s.queued = s.left > 0
+	if s.queued {
+		s.room.hub.queue.push(job{stripe: s})
+	}
+}
+
+// work is a fan-out worker.
+func (h *Hub) work() {
+	var cursors [batch]*Cursor
+	for {
+		j, ok := h.queue.pop()
+		if !ok {
+			return
+		}
+		switch {
+		case j.stripe != nil:
+			h.visit(j.stripe, &cursors)
+		case j.waker != nil:
+			h.count.resumes.Add(1)
+			j.waker.Resume()
+		default:
+			h.relieve()
+		}
+	}
+}
+
+// visit wakes cursors of a stripe for one quantum.
+func (h *Hub) visit(s *stripe, cursors *[batch]*Cursor) {
+	began := time.Now()
+	for range quantum / batch {
+		n, more := s.copyOut(cursors[:])
+		for i, c := range cursors[:n] {
+			c.waker.Wake(c)
+			cursors[i] = nil
+		}
+		h.count.wakes.Add(uint64(n))
+		if !more || time.Since(began) >= quantumTime {
+			break
+		}
+	}
+	s.pause()
+}
+
+// job is a stripe to visit or a connection to resume; the zero job is to relieve the budget.
+type job struct {
+	stripe *stripe
+	waker  Waker
+}
+
+// queue is what workers wait at. It holds every stripe at most once, and every connection at most once.
+type queue struct {
+	mu     sync.Mutex
+	some   sync.Cond
+	jobs   []job // circular; length a power of two
+	first  int
+	n      int
+	closed bool
+}
+
+// minQueue is the length to which an empty queue shrinks, in jobs.
+const minQueue = 64
+
+func (q *queue) push(j job) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
+	if q.n == len(q.jobs) {
+		jobs := make([]job, max(minQueue, 2*q.n))
+		for i := range q.n {
+			jobs[i] = q.jobs[(q.first+i)&(q.n-1)]
+		}
+		q.jobs, q.first = jobs, 0
+	}
+	q.jobs[(q.first+q.n)&(len(q.jobs)-1)] = j
+	q.n++
+	q.some.Signal()
+}
+
+// pop waits for a job; not ok when the queue is closed.
+func (q *queue) pop() (j job, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.n == 0 && !q.closed {
+		q.some.Wait()
+	}
+	if q.closed {
+		return job{}, false
+	}
+	j, q.jobs[q.first] = q.jobs[q.first], job{}
+	q.first = (q.first + 1) & (len(q.jobs) - 1)
+	q.n--
+	if q.n == 0 && len(q.jobs) > minQueue {
+		q.jobs, q.first = nil, 0
+	}
+	return j, true
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.some.Broadcast()
+}
+
+func (q *queue) isClosed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}

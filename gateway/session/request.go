@@ -1,0 +1,288 @@
+package session
+
+import (
+	"sync"
+	"time"
+
+	"carillon/channel"
+	"carillon/gateway/auth"
+	"carillon/gateway/transport"
+	"carillon/wire"
+)
+
+// RFC 6455 close numbers that the conversation itself uses.
+const closeUnsupportedData = 1003
+
+// errorBudget counts malformed requests within a minute.
+type errorBudget struct {
+	since int64 // Unix nanoseconds
+	n     int
+}
+
+var requests = sync.Pool{New: func() any { r := make([]wire.Request, 0, 4); return &r }}
+
+// Message implements transport.Inbox: one frame from the client, with one request or several.
+func (s *Session) Message(b []byte, binary bool) error {
+	now := time.Now()
+	s.heard.Store(now.UnixNano())
+	if binary != s.protocol.Binary {
+		return &transport.CloseError{Code: closeUnsupportedData, Reason: "text frames for " + wire.SubprotocolJSON + ", binary frames for " + wire.SubprotocolMessagePack}
+	}
+	pooled := requests.Get().(*[]wire.Request)
+	s.reading.Store(true)
+	rs, err := s.protocol.Codec.DecodeRequests(b, (*pooled)[:0])
+	if err != nil {
+		s.refuseFrame(wire.AsError(err), rs, now)
+	} else {
+		s.sv.counts.requests.Add(uint64(len(rs)))
+		for i := range rs {
+			s.handle(&rs[i])
+		}
+	}
+	s.reading.Store(false)
+	s.flush()
+	clear(rs)
+	*pooled = rs[:0]
+	requests.Put(pooled)
+	return nil
+}
+
+// refuseFrame answers a frame of which nothing is done. Too many of those end the conversation.
+func (s *Session) refuseFrame(e *wire.Error, rs []wire.Request, now time.Time) {
+	var room [4]wire.Message
+	for _, m := range e.Answers(room[:0], rs) {
+		s.sv.counts.errors.Add(1)
+		s.send(&m)
+	}
+	s.mu.Lock()
+	if now.UnixNano()-s.errors.since > int64(time.Minute) {
+		s.errors = errorBudget{since: now.UnixNano()}
+	}
+	s.errors.n++
+	over := s.errors.n >= s.sv.o.Settings.MaxErrors
+	s.mu.Unlock()
+	if over {
+		s.end(wire.CodeTooManyErrors)
+	}
+}
+
+// handle does one request. What cannot be answered at once is answered later, by id.
+func (s *Session) handle(r *wire.Request) {
+	s.mu.Lock()
+	phase, busy := s.phase, s.calling(r.ID)
+	s.mu.Unlock()
+	switch {
+	case phase >= ending:
+	case r.Type == wire.ReqPong:
+	case phase == waiting && r.Type != wire.ReqConnect:
+		s.fail(r.ID, &wire.Error{Code: wire.CodeUnauthorized, Text: "Send connect first, and wait for connected."})
+	case busy:
+		s.fail(r.ID, &wire.Error{Code: wire.CodeBadRequest, Text: "This id belongs to a request that is still open; use another."})
+	default:
+		s.dispatch(r)
+	}
+}
+
+func (s *Session) dispatch(r *wire.Request) {
+	switch r.Type {
+	case wire.ReqConnect:
+		s.connect(r)
+	case wire.ReqRefresh:
+		s.refresh(r)
+	case wire.ReqSubscribe:
+		s.subscribe(r)
+	case wire.ReqUnsubscribe:
+		s.unsubscribe(r)
+	case wire.ReqPublish:
+		s.publish(r)
+	case wire.ReqCommand:
+		s.command(r)
+	case wire.ReqHistory:
+		s.history(r)
+	case wire.ReqPresence:
+		if s.may(auth.Presence, r) {
+			s.fail(r.ID, &wire.Error{Code: wire.CodeUnsupported, Text: "Presence is not kept by this version."})
+		}
+	case wire.ReqPing:
+		s.send(&wire.Message{Type: wire.MsgReply, ID: r.ID, Time: time.Now()})
+	default:
+		s.fail(r.ID, &wire.Error{Code: wire.CodeBadRequest, Text: "This version does not know that type of request."})
+	}
+}
+
+// fail answers a request with an error.
+func (s *Session) fail(id uint64, err error) {
+	s.sv.counts.errors.Add(1)
+	e := *wire.AsError(err)
+	e.ID = id
+	m := e.Message()
+	s.send(&m)
+}
+
+// may judges a request and answers it if the token does not allow it.
+func (s *Session) may(a auth.Action, r *wire.Request) bool {
+	s.mu.Lock()
+	who := s.who
+	s.mu.Unlock()
+	if auth.Decide(who, a, r.Channel) == nil {
+		return true
+	}
+	s.fail(r.ID, &wire.Error{Code: wire.CodeForbidden, Text: "The token does not allow " + r.Type.String() + " in channel " + string(r.Channel) + "."})
+	return false
+}
+
+// calling tells whether a request is open; s.mu is held.
+func (s *Session) calling(id uint64) bool {
+	for i := range s.calls {
+		if s.calls[i].id == id {
+			return true
+		}
+	}
+	return false
+}
+
+// begin opens a request. At the bound it waits, and with it the reader, until one of them ends, which all do in time.
+func (s *Session) begin(id uint64) bool {
+	s.mu.Lock()
+	for len(s.calls) >= s.sv.o.Settings.MaxInFlight && s.phase == open {
+		if s.room == nil {
+			s.room = make(chan struct{})
+		}
+		room := s.room
+		s.mu.Unlock()
+		s.reading.Store(false)
+		s.flush()
+		<-room
+		s.Alive() // silence while we did not read is not the client's
+		s.reading.Store(true)
+		s.mu.Lock()
+	}
+	if s.phase != open {
+		s.mu.Unlock()
+		return false
+	}
+	now := time.Now()
+	first := len(s.calls) == 0
+	s.calls = append(s.calls, call{id: id, since: now.UnixNano()})
+	s.mu.Unlock()
+	if first {
+		s.sv.wheel.soon(&s.spoke, now.Add(s.sv.o.Settings.RequestTimeout))
+	}
+	return true
+}
+
+// finish closes a request; false if it was answered already, or the conversation is over.
+func (s *Session) finish(id uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.calls {
+		if s.calls[i].id == id {
+			last := len(s.calls) - 1
+			s.calls[i] = s.calls[last]
+			s.calls = s.calls[:last]
+			if last == 0 {
+				s.calls = nil
+			}
+			s.makeRoom()
+			return true
+		}
+	}
+	return false
+}
+
+// makeRoom lets a reader go on that waits in begin; s.mu is held.
+func (s *Session) makeRoom() {
+	if s.room != nil {
+		close(s.room)
+		s.room = nil
+	}
+}
+
+// answer closes a request and sends its reply, or the error instead.
+func (s *Session) answer(id uint64, m *wire.Message, err error) {
+	if !s.finish(id) {
+		return
+	}
+	if err != nil {
+		s.fail(id, err)
+		return
+	}
+	m.ID = id
+	s.send(m)
+}
+
+// connect opens the conversation.
+func (s *Session) connect(r *wire.Request) {
+	token := r.Token
+	if token == "" {
+		token = s.conn.Info().Token
+	}
+	who, err := s.sv.o.Identify(token)
+	if err != nil {
+		s.fail(r.ID, &wire.Error{Code: wire.CodeUnauthorized, Text: err.Error()})
+		s.end(wire.CodeUnauthorized)
+		return
+	}
+	s.mu.Lock()
+	if s.phase != waiting {
+		s.mu.Unlock()
+		s.fail(r.ID, &wire.Error{Code: wire.CodeForbidden, Text: "This connection is connected already; use refresh for a new token."})
+		s.end(wire.CodeForbidden)
+		return
+	}
+	s.phase, s.who = open, who
+	s.mu.Unlock()
+	o := &s.sv.o
+	s.send(&wire.Message{
+		Type: wire.MsgConnected, ID: r.ID, Time: time.Now(), Expires: untilExpiry(who),
+		Hello: wire.Hello{
+			Conn: s.name(), User: who.User, Server: o.Name,
+			Heartbeat: wire.Heartbeat{Interval: o.Settings.Heartbeat, Timeout: o.Settings.Timeout},
+			Limits: wire.Limits{
+				Body: channel.DefaultPolicy().MaxBody, Channels: o.Settings.MaxChannels,
+				InFlight: o.Settings.MaxInFlight, Batch: wire.MaxBatch,
+			},
+		},
+	})
+	s.sv.wheel.soon(&s.spoke, s.nextDue(time.Now()))
+	o.Log.Debug("connected", "conn", s.name(), "user", who.User, "client", r.Name, "remote", s.conn.Info().Remote)
+}
+
+// refresh replaces the token of an open conversation by a later one of the same user. Subscriptions that the new token
+// does not allow end.
+func (s *Session) refresh(r *wire.Request) {
+	who, err := s.sv.o.Identify(r.Token)
+	if err != nil {
+		s.fail(r.ID, &wire.Error{Code: wire.CodeUnauthorized, Text: err.Error()})
+		return
+	}
+	s.mu.Lock()
+	same := who.User == s.who.User
+	var lost []*sub
+	if same {
+		s.who, s.told = who, false
+		for _, b := range s.subs {
+			if auth.Decide(who, auth.Subscribe, b.channel) != nil {
+				lost = append(lost, b)
+			}
+		}
+	}
+	s.mu.Unlock()
+	if !same {
+		s.fail(r.ID, &wire.Error{Code: wire.CodeForbidden, Text: "The new token is of another user."})
+		s.end(wire.CodeForbidden)
+		return
+	}
+	s.send(&wire.Message{Type: wire.MsgReply, ID: r.ID, Expires: untilExpiry(who)})
+	for _, b := range lost {
+		s.expel(b, wire.CodeForbidden)
+	}
+	s.sv.wheel.soon(&s.spoke, s.nextDue(time.Now()))
+}
+
+func untilExpiry(who *auth.Identity) time.Duration {
+	if who.Expires.IsZero() {
+		return 0
+	}
+	return max(time.Until(who.Expires), time.Millisecond)
+}

@@ -1,0 +1,143 @@
+package session
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"carillon/gateway/auth"
+	"carillon/gateway/hub"
+	"carillon/gateway/transport"
+	"carillon/wire"
+)
+
+// Settings are the figures of a conversation. DefaultSettings has the documented ones.
+type Settings struct {
+	Heartbeat      time.Duration // between pings of the server
+	Timeout        time.Duration // for a sign of life after a ping
+	ConnectTimeout time.Duration // from the handshake to connect
+	RequestTimeout time.Duration // until an unanswered request is answered "unconfirmed"
+	ExpiryNotice   time.Duration // how long before its end a token is announced as expiring
+	MaxChannels    int           // subscriptions of a connection
+	MaxInFlight    int           // requests of a connection without their reply; then the reader stops
+	MaxOutbox      int           // bytes of replies that wait for a connection
+	MaxErrors      int           // malformed requests a minute; then 4007
+}
+
+// DefaultSettings returns the documented figures.
+func DefaultSettings() Settings {
+	return Settings{
+		Heartbeat:      25 * time.Second,
+		Timeout:        10 * time.Second,
+		ConnectTimeout: 10 * time.Second,
+		RequestTimeout: 10 * time.Second,
+		ExpiryNotice:   30 * time.Second,
+		MaxChannels:    128,
+		MaxInFlight:    128,
+		MaxOutbox:      4 << 20,
+		MaxErrors:      10,
+	}
+}
+
+// Format is one way to put a record on the wire. Its place in Options.Formats is its number in the hub.
+type Format struct {
+	Protocol wire.Protocol
+	Framing  transport.Framing
+}
+
+// Options is what a Server is made of. All fields are needed.
+type Options struct {
+	Settings Settings
+	Backend  Backend
+	Hub      *hub.Hub
+	// Identify turns the token of a connect or refresh into an identity; "" where the client sent none.
+	Identify func(token string) (*auth.Identity, error)
+	Formats  []Format
+	Name     string // name/version, told in connected
+	Log      *slog.Logger
+}
+
+// Server makes sessions and keeps what they share: the timing wheel, the settings, the list of those alive.
+type Server struct {
+	o      Options
+	wheel  *wheel
+	counts counters
+
+	mu       sync.Mutex
+	sessions map[*Session]struct{}
+	draining bool
+}
+
+// counters are what happened since the start.
+type counters struct {
+	opened, closed   atomic.Uint64
+	requests, errors atomic.Uint64
+	gaps, slow       atomic.Uint64
+	panics           atomic.Uint64
+}
+
+// Stats are figures of all sessions since the start; Open is the number now.
+type Stats struct {
+	Open, Opened, Closed  uint64
+	Requests, Errors      uint64
+	Gaps, SlowDisconnects uint64
+}
+
+// NewServer starts the timing wheel.
+func NewServer(o Options) *Server {
+	return &Server{o: o, wheel: newWheel(), sessions: make(map[*Session]struct{})}
+}
+
+// Stats reads the counters.
+func (sv *Server) Stats() Stats {
+	s := Stats{
+		Opened: sv.counts.opened.Load(), Closed: sv.counts.closed.Load(),
+		Requests: sv.counts.requests.Load(), Errors: sv.counts.errors.Load(),
+		Gaps: sv.counts.gaps.Load(), SlowDisconnects: sv.counts.slow.Load(),
+	}
+	s.Open = s.Opened - s.Closed
+	return s
+}
+
+// Drain tells every client to come back after a moment and ends its connection, the last frame after its replies.
+// Connections that come later are turned away in the same manner.
+func (sv *Server) Drain(after time.Duration) {
+	sv.mu.Lock()
+	sv.draining = true
+	all := make([]*Session, 0, len(sv.sessions))
+	for s := range sv.sessions {
+		all = append(all, s)
+	}
+	sv.mu.Unlock()
+	for _, s := range all {
+		s.drain(after)
+	}
+}
+
+// Close stops the wheel. The connections must have ended before: the transport waits for them.
+func (sv *Server) Close() { sv.wheel.Close() }
+
+func (sv *Server) enter(s *Session) (draining bool) {
+	sv.counts.opened.Add(1)
+	sv.mu.Lock()
+	defer sv.mu.Unlock()
+	sv.sessions[s] = struct{}{}
+	return sv.draining
+}
+
+func (sv *Server) forget(s *Session) {
+	sv.counts.closed.Add(1)
+	sv.mu.Lock()
+	defer sv.mu.Unlock()
+	delete(sv.sessions, s)
+}
+
+func (sv *Server) format(p wire.Protocol, f transport.Framing) int {
+	for i, format := range sv.o.Formats {
+		if format.Protocol.Name == p.Name && format.Framing == f {
+			return i
+		}
+	}
+	return -1
+}

@@ -1,0 +1,220 @@
+// Package session is one client's conversation: hello, subscribe, publish, command, history, heartbeat, farewell. A
+// Session stands between a transport.Conn and the hub; requests that concern other clients go through Backend. It knows no
+// journal, no bus and no other session, never blocks a writer, and holds no goroutine of its own.
+// Start with Server.Accept, then Session.Message (up) and Session.Gather (down).
+package session
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"carillon/gateway/auth"
+	"carillon/gateway/hub"
+	"carillon/gateway/transport"
+	"carillon/wire"
+)
+
+// phase is where a conversation stands.
+type phase uint8
+
+const (
+	waiting phase = iota // for connect
+	open
+	ending // the close frame is queued: nothing more is read or said
+	gone
+)
+
+// Session is one client's conversation. The transport calls its Inbox methods, the Outlet its Source methods, the wheel due.
+type Session struct {
+	sv       *Server
+	conn     transport.Conn
+	protocol wire.Protocol
+	format   int
+	id       [16]byte // unguessable; the first half is the Origin of what it publishes
+	out      transport.Outlet
+	spoke    spoke
+	heard    atomic.Int64 // last sign of life, Unix nanoseconds
+	reading  atomic.Bool  // the reader is in Message and will kick the Outlet when it leaves
+	asked    atomic.Bool  // a fan-out worker will call Resume
+
+	mu     sync.Mutex
+	phase  phase
+	who    *auth.Identity
+	born   int64 // Unix nanoseconds
+	pinged int64 // last ping, Unix nanoseconds
+	told   bool  // that the token expires
+	subs   []*sub
+	ready  subList // have something to send; see Gather
+	given  subList // have bytes in the write under way
+	calls  []call  // requests without their reply
+	room   chan struct{}
+	errors errorBudget
+}
+
+// call is a request under way.
+type call struct {
+	id    uint64
+	since int64 // Unix nanoseconds
+}
+
+// Accept begins a conversation on a new line. It is what a transport calls to get the line's Inbox.
+func (sv *Server) Accept(conn transport.Conn) transport.Inbox {
+	info := conn.Info()
+	s := &Session{sv: sv, conn: conn}
+	_, _ = rand.Read(s.id[:]) // never fails
+	var known bool
+	s.protocol, known = wire.Lookup(info.Protocol)
+	s.format = sv.format(s.protocol, info.Framing)
+	s.out.Init(conn, s, sv.o.Settings.MaxOutbox)
+	now := time.Now()
+	s.born = now.UnixNano()
+	s.heard.Store(s.born)
+	draining := sv.enter(s)
+	switch {
+	case !known || s.format < 0:
+		s.end(wire.CodeVersion)
+	case draining:
+		s.drain(time.Second)
+	}
+	sv.wheel.set(&s.spoke, s, now.Add(sv.o.Settings.ConnectTimeout))
+	return s
+}
+
+// Origin is the number under which this connection publishes; never 0.
+func (s *Session) origin() uint64 { return binary.BigEndian.Uint64(s.id[:8]) | 1 }
+
+func (s *Session) name() string { return hex.EncodeToString(s.id[:]) }
+
+// Alive implements transport.Inbox.
+func (s *Session) Alive() { s.heard.Store(time.Now().UnixNano()) }
+
+// Control implements transport.Inbox.
+func (s *Session) Control(frame []byte, last bool) {
+	if last {
+		s.leave(ending)
+	}
+	s.out.Control(frame, last)
+}
+
+// Writable implements transport.Inbox.
+func (s *Session) Writable() { s.out.Writable() }
+
+// Resume goes on with a write, or begins one for replies that wait; a fan-out worker calls it after Hub.Again.
+func (s *Session) Resume() {
+	s.asked.Store(false)
+	s.flush()
+}
+
+func (s *Session) flush() {
+	s.out.Resume()
+	s.out.Kick()
+}
+
+// Wake does nothing: a Session is handed to the hub only to be resumed.
+func (s *Session) Wake(*hub.Cursor) {}
+
+// Closed implements transport.Inbox: everything the conversation held is given back.
+func (s *Session) Closed(err error) {
+	s.leave(gone)
+	s.sv.wheel.remove(&s.spoke)
+	s.out.Shut()
+	s.sv.forget(s)
+	s.sv.o.Log.Debug("disconnected", "conn", s.name(), "user", s.user(), "remote", s.conn.Info().Remote,
+		"reason", closeReason(err), "after", time.Since(time.Unix(0, s.born)).Round(time.Millisecond))
+}
+
+func closeReason(err error) string {
+	if err == nil {
+		return "closed"
+	}
+	return err.Error()
+}
+
+func (s *Session) user() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.who == nil {
+		return ""
+	}
+	return s.who.User
+}
+
+// leave moves on to a later phase and lets go of all subscriptions; false if the conversation was there already.
+func (s *Session) leave(to phase) bool {
+	s.mu.Lock()
+	if s.phase >= to {
+		s.mu.Unlock()
+		return false
+	}
+	s.phase = to
+	subs := s.subs
+	s.subs, s.calls = nil, nil
+	for _, b := range subs {
+		b.state = subGone
+	}
+	s.makeRoom()
+	s.mu.Unlock()
+	for _, b := range subs {
+		b.detach()
+	}
+	return true
+}
+
+// end tells the peer a code and ends the conversation with it. Replies queued before still go out.
+func (s *Session) end(code wire.Code) {
+	if !s.leave(ending) {
+		return
+	}
+	info := code.Info()
+	s.out.Control(s.conn.Info().Framing.AppendClose(nil, info.Number, string(code)), true)
+	s.sv.o.Log.Debug("ending connection", "conn", s.name(), "code", string(code))
+}
+
+// drain tells the client to come back after a moment, and ends the conversation.
+func (s *Session) drain(after time.Duration) {
+	m := wire.Message{Type: wire.MsgDrain, After: after, Text: wire.CodeDrain.Info().Sentence}
+	s.send(&m)
+	s.end(wire.CodeDrain)
+	s.out.Kick()
+}
+
+// frame encodes a message as one frame of this connection.
+func (s *Session) frame(m *wire.Message) []byte {
+	buf := scratch.Get().(*[]byte)
+	payload := s.protocol.Codec.AppendMessage((*buf)[:0], m)
+	f := s.conn.Info().Framing.AppendMessage(make([]byte, 0, len(payload)+frameOverhead), payload, s.protocol.Binary)
+	if cap(payload) <= keptScratch {
+		*buf = payload
+		scratch.Put(buf)
+	}
+	return f
+}
+
+const (
+	frameOverhead = 14       // bytes of the largest frame header
+	keptScratch   = 64 << 10 // larger buffers are not kept
+)
+
+var scratch = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
+
+// send queues a message. The socket is touched by the reader when it leaves Message, or else by a fan-out worker: so
+// whoever answers (a journal's committer, for one) is never held up by a line.
+func (s *Session) send(m *wire.Message) {
+	if s.out.Queue(s.frame(m)) == transport.ErrOverflow {
+		s.sv.counts.slow.Add(1)
+		s.end(wire.CodeSlow)
+		return
+	}
+	s.Again()
+}
+
+// Again implements transport.Source: a fan-out worker takes over, unless the reader does.
+func (s *Session) Again() {
+	if !s.reading.Load() && s.asked.CompareAndSwap(false, true) {
+		s.sv.o.Hub.Again(s)
+	}
+}

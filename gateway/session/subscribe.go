@@ -1,0 +1,230 @@
+package session
+
+import (
+	"errors"
+
+	"carillon/channel"
+	"carillon/gateway/auth"
+	"carillon/gateway/hub"
+	"carillon/wire"
+)
+
+// subState is where a subscription stands. Until it is live the hub's wakes are ignored, so no record overtakes the reply.
+type subState uint8
+
+const (
+	subPending subState = iota
+	subLive
+	subGone
+)
+
+// sub is one subscription of a session, and what the hub wakes. Its fields are guarded by the session's mu.
+type sub struct {
+	s       *Session
+	channel channel.Name
+	cursor  *hub.Cursor
+	next    *sub // in the list it is in
+	bytes   int  // given to the write under way
+	state   subState
+	listed  bool // in ready or given
+	again   bool // woken while in given
+}
+
+// joinTries bounds how often a subscribe asks for the ring; more than one happens only when rings are closed meanwhile.
+const joinTries = 4
+
+// subscribe starts a subscription. One that exists is answered with its channel alone: nothing moves.
+func (s *Session) subscribe(r *wire.Request) {
+	if !s.may(auth.Subscribe, r) {
+		return
+	}
+	from := hub.From{After: r.At}
+	if r.At.IsZero() && r.Rewind > 0 {
+		from.Rewind = r.Rewind
+		if !s.may(auth.History, r) {
+			return
+		}
+	}
+	b := &sub{s: s, channel: r.Channel}
+	known, full := s.enlist(b)
+	switch {
+	case known != nil && known.state == subLive:
+		s.send(&wire.Message{Type: wire.MsgReply, ID: r.ID, Channel: r.Channel})
+	case known != nil:
+		s.fail(r.ID, &wire.Error{Code: wire.CodeBusy, Text: "A subscribe for this channel is under way."})
+	case full:
+		s.fail(r.ID, &wire.Error{Code: wire.CodeLimit, Text: "This connection has as many subscriptions as it may have."})
+	case s.begin(r.ID):
+		s.attach(want{sub: b, id: r.ID, from: from})
+	}
+}
+
+// enlist notes a pending subscription, unless there is one or there are too many.
+func (s *Session) enlist(b *sub) (known *sub, full bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known = s.find(b.channel); known != nil {
+		return known, false
+	}
+	if len(s.subs) >= s.sv.o.Settings.MaxChannels {
+		return nil, true
+	}
+	s.subs = append(s.subs, b)
+	return nil, false
+}
+
+// find returns the subscription of a channel; s.mu is held.
+func (s *Session) find(n channel.Name) *sub {
+	for _, b := range s.subs {
+		if b.channel == n {
+			return b
+		}
+	}
+	return nil
+}
+
+// want is a subscribe under way.
+type want struct {
+	sub    *sub
+	id     uint64 // of the request
+	from   hub.From
+	tries  int
+	oldest channel.Position // before the oldest record that history has, once that is known
+}
+
+// attach gets a cursor for a subscription. What the ring cannot prove is asked of the backend; once that has answered,
+// the ring's word is final.
+func (s *Session) attach(w want) {
+	var cursor *hub.Cursor
+	var start hub.Start
+	err := error(hub.ErrPending)
+	if w.tries > 0 || w.from.Rewind == 0 {
+		cursor, start, err = s.sv.o.Hub.Attach(w.sub.channel, w.from, s.format, s.origin(), w.sub)
+	}
+	var miss *hub.Miss
+	switch {
+	case err == nil:
+		s.subscribed(w, cursor, start, wire.Gap{})
+	case errors.As(err, &miss) && w.tries > 0:
+		s.attachAtHead(w, miss.Gap)
+	case w.tries >= joinTries:
+		s.giveUp(w, &wire.Error{Code: wire.CodeUnavailable})
+	default:
+		s.sv.o.Backend.Join(w.sub.channel, w.from, func(oldest channel.Position, err error) {
+			if err != nil {
+				s.giveUp(w, err)
+				return
+			}
+			w.tries++
+			w.oldest = oldest
+			s.attach(w)
+		})
+	}
+}
+
+// attachAtHead subscribes where continuity is not to be had: records go on from the head, and the reply says what is missing.
+func (s *Session) attachAtHead(w want, why channel.Gap) {
+	cursor, start, err := s.sv.o.Hub.Attach(w.sub.channel, hub.From{}, s.format, s.origin(), w.sub)
+	if err != nil {
+		s.giveUp(w, &wire.Error{Code: wire.CodeUnavailable})
+		return
+	}
+	after := w.from.After
+	gap := wire.Gap{From: after.Offset + 1, To: start.At.Offset, Reason: channel.GapTrimmed}
+	switch {
+	case after.Epoch != start.At.Epoch:
+		gap.From, gap.Reason = 1, channel.GapEpoch
+	case why != channel.GapTrimmed:
+		gap = wire.Gap{Reason: channel.GapDiverged}
+	case w.oldest.Epoch == after.Epoch && w.oldest.Offset <= after.Offset:
+		gap.Reason = channel.GapTooMany
+	}
+	s.subscribed(w, cursor, start, gap)
+}
+
+// subscribed answers a subscribe and lets the records flow, in this order. A fresh cursor that was unsubscribed
+// meanwhile is given back.
+func (s *Session) subscribed(w want, cursor *hub.Cursor, start hub.Start, gap wire.Gap) {
+	b := w.sub
+	s.mu.Lock()
+	wanted := b.state == subPending
+	if wanted {
+		b.cursor = cursor
+	}
+	s.mu.Unlock()
+	if !wanted {
+		cursor.Detach()
+		s.answer(w.id, nil, &wire.Error{Code: wire.CodeNotSubscribed, Text: "It was unsubscribed before it began."})
+		return
+	}
+	if gap.Reason != channel.GapNone {
+		s.sv.counts.gaps.Add(1)
+	}
+	s.answer(w.id, &wire.Message{
+		Type: wire.MsgReply, Channel: b.channel, At: start.At, Gap: gap,
+		HasRecovered: !w.from.After.IsZero(), Recovered: gap.Reason == channel.GapNone,
+	}, nil)
+	s.mu.Lock()
+	if b.state == subPending {
+		b.state = subLive
+		s.list(b)
+	}
+	s.mu.Unlock()
+	s.Again()
+}
+
+// giveUp answers a subscribe that came to nothing.
+func (s *Session) giveUp(w want, err error) {
+	s.remove(w.sub)
+	s.answer(w.id, nil, err)
+}
+
+// remove takes a subscription off the session; false if it is off already.
+func (s *Session) remove(b *sub) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b.state == subGone {
+		return false
+	}
+	b.state = subGone
+	for i := range s.subs {
+		if s.subs[i] == b {
+			last := len(s.subs) - 1
+			s.subs[i], s.subs[last] = s.subs[last], nil
+			s.subs = s.subs[:last]
+			break
+		}
+	}
+	return true
+}
+
+// detach gives the cursor back to the hub. The subscription is gone before that.
+func (b *sub) detach() {
+	b.s.mu.Lock()
+	cursor := b.cursor
+	b.s.mu.Unlock()
+	if cursor != nil {
+		cursor.Detach()
+	}
+}
+
+// unsubscribe ends a subscription. No record of the channel follows the reply: what a write under way holds goes out before it.
+func (s *Session) unsubscribe(r *wire.Request) {
+	s.mu.Lock()
+	b := s.find(r.Channel)
+	s.mu.Unlock()
+	if b == nil || !s.remove(b) {
+		s.fail(r.ID, &wire.Error{Code: wire.CodeNotSubscribed})
+		return
+	}
+	b.detach()
+	s.send(&wire.Message{Type: wire.MsgReply, ID: r.ID})
+}
+
+// expel ends a subscription from the server's side.
+func (s *Session) expel(b *sub, why wire.Code) {
+	if s.remove(b) {
+		b.detach()
+		s.send(&wire.Message{Type: wire.MsgUnsubscribed, Channel: b.channel, Code: why, Text: why.Info().Sentence})
+	}
+}

@@ -1,0 +1,314 @@
+package ws
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"carillon/gateway/transport"
+)
+
+// Flags of a connection's life; none is ever taken back.
+const (
+	accepted uint32 = 1 << iota // the Inbox is there
+	owing                       // a write was short before the Inbox was there
+	ending                      // nothing is handed to the Inbox any more, the close time-out runs
+	finished                    // everything is written, the peer's end is awaited
+	gone                        // the reader is done, the socket closed
+	panicked                    // the Inbox panicked
+)
+
+// conn is one line. Its reader is the goroutine in serve; writers come from anywhere, one at a time.
+type conn struct {
+	h          *Handler
+	inbox      transport.Inbox
+	nc         net.Conn
+	out        writer
+	info       transport.Info
+	prev, next *conn // list of the Handler, under its mu
+
+	flags   atomic.Uint32
+	waiters atomic.Int32 // goroutines that wait for room or flush
+	timer   atomic.Pointer[time.Timer]
+
+	reader
+	parser    parser
+	controls  int32 // control frames since the last message
+	since     int64 // ns of the Handler's clock when counting began
+	peerCause error // what the peer said in its close frame
+}
+
+// writer is a way to write without blocking.
+type writer interface {
+	// write is Conn.Write; full says that resume shall be called.
+	write(bufs [][]byte) (n int, full bool, err error)
+	// await returns when there is room, nil, or when the line is gone.
+	await() error
+	// finish closes the line for writing once all is written.
+	finish()
+}
+
+// Write implements transport.Conn.
+func (c *conn) Write(bufs [][]byte) (int, error) {
+	n, full, err := c.out.write(bufs)
+	if err != nil {
+		return n, transport.ErrClosed
+	}
+	if full && c.setFlag(owing)&accepted != 0 {
+		c.wait()
+	}
+	return n, nil
+}
+
+// setFlag sets a flag and returns what was set before.
+func (c *conn) setFlag(f uint32) uint32 { return c.flags.Or(f) }
+
+func (c *conn) is(f uint32) bool { return c.flags.Load()&f != 0 }
+
+// wait starts the goroutine that calls Writable, unless the line is gone.
+func (c *conn) wait() {
+	c.waiters.Add(1)
+	if c.is(gone) {
+		c.leave()
+		return
+	}
+	go c.waitWritable()
+}
+
+func (c *conn) waitWritable() {
+	defer c.leave()
+	if c.out.await() == nil {
+		c.guard(c.inbox.Writable)
+	}
+}
+
+// leave counts a waiter out and wakes a reader that waits for the last one.
+func (c *conn) leave() {
+	if c.waiters.Add(-1) == 0 && c.is(gone) {
+		c.h.mu.Lock()
+		c.h.left.Broadcast()
+		c.h.mu.Unlock()
+	}
+}
+
+// guard keeps a panic of the Inbox at this connection.
+func (c *conn) guard(f func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.h.panics.Add(1)
+			c.setFlag(panicked)
+			c.cut()
+		}
+	}()
+	f()
+}
+
+// Info implements transport.Conn.
+func (c *conn) Info() transport.Info { return c.info }
+
+// Ending implements transport.Ender: the close frame is queued.
+func (c *conn) Ending() {
+	if c.setFlag(ending)&ending == 0 {
+		t := time.AfterFunc(c.h.o.CloseTimeout, c.cut)
+		c.timer.Store(t)
+		if c.is(gone) {
+			t.Stop()
+		}
+	}
+}
+
+// Close implements transport.Conn. The peer gets the time-out to read what was written and to hang up; it is heard
+// no more.
+func (c *conn) Close() {
+	c.Ending()
+	if c.setFlag(finished)&(finished|gone) == 0 {
+		c.out.finish()
+	}
+}
+
+// cut ends the TCP connection at once and makes the kernel forget what a peer that does not read left in it.
+func (c *conn) cut() {
+	if l, ok := c.nc.(interface{ SetLinger(int) error }); ok {
+		_ = l.SetLinger(0) // fails only if the socket is gone already
+	}
+	_ = c.nc.Close() // the same
+}
+
+// start makes in the Inbox of the connection.
+func (c *conn) start(in transport.Inbox) {
+	c.inbox = in
+	if c.setFlag(accepted)&owing != 0 {
+		c.wait()
+	}
+}
+
+// serve reads until the end. glued are bytes that came with the handshake.
+func (c *conn) serve(glued []byte) {
+	defer c.h.remove(c)
+	err := c.read(glued)
+	c.setFlag(gone)
+	if t := c.timer.Load(); t != nil {
+		t.Stop()
+	}
+	_ = c.nc.Close() // nothing is expected of it any more
+	c.parser.release()
+	c.h.awaitWaiters(c)
+	c.guard(func() { c.inbox.Closed(err) })
+}
+
+// read feeds the parser until the line ends and returns the cause as Inbox.Closed wants it.
+func (c *conn) read(glued []byte) error {
+	cause := c.take(glued)
+	for cause == nil {
+		if cause = c.receive(); cause == nil {
+			cause = c.take(c.got())
+			c.give()
+		}
+	}
+	c.end(cause)
+	for c.receive() == nil { // what comes after the end is heard by nobody
+		c.give()
+	}
+	var told *transport.CloseError
+	switch {
+	case errors.Is(cause, errStopped):
+		return c.peerCause
+	case errors.As(cause, &told):
+		return told
+	case c.is(panicked):
+		return violation(codeInternal, "internal error")
+	case c.is(ending):
+		return nil
+	}
+	return cause
+}
+
+// take parses b. A panic of the Inbox ends the line.
+func (c *conn) take(b []byte) (cause error) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.h.panics.Add(1)
+			c.setFlag(panicked)
+			cause = violation(codeInternal, "internal error")
+		}
+	}()
+	if c.is(ending) {
+		return errEnded
+	}
+	return c.parser.feed(b, &c.h.o, c)
+}
+
+// errEnded says that our own side ends the line.
+var errEnded = errors.New("line is ended here")
+
+// end tells the peer why the line ends, if it is still there and was not told already.
+func (c *conn) end(cause error) {
+	var told *transport.CloseError
+	switch {
+	case errors.Is(cause, errStopped), errors.Is(cause, errEnded):
+		return // the answer is queued
+	case errors.As(cause, &told):
+		c.Ending()
+		c.guard(func() { c.inbox.Control(Framing{}.AppendClose(nil, told.Code, told.Reason), true) })
+	default: // the socket failed
+		_ = c.nc.Close()
+	}
+}
+
+// message implements events.
+func (c *conn) message(b []byte, bin bool) error {
+	if c.is(ending) {
+		return errEnded
+	}
+	c.controls = 0
+	err := c.inbox.Message(b, bin)
+	if c.is(ending) {
+		return errEnded
+	}
+	if err == nil {
+		return nil
+	}
+	var told *transport.CloseError
+	if errors.As(err, &told) {
+		return told
+	}
+	return violation(codeInternal, "internal error")
+}
+
+// ping implements events.
+func (c *conn) ping(payload []byte) error {
+	if err := c.count(); err != nil {
+		return err
+	}
+	c.inbox.Alive()
+	c.inbox.Control(append(appendHeader(make([]byte, 0, 2+len(payload)), finBit|opPong, len(payload)), payload...), false)
+	return nil
+}
+
+// pong implements events.
+func (c *conn) pong() error {
+	if err := c.count(); err != nil {
+		return err
+	}
+	c.inbox.Alive()
+	return nil
+}
+
+// count bounds control frames. The clock is asked only once per MaxControl frames.
+func (c *conn) count() error {
+	if c.is(ending) {
+		return errEnded
+	}
+	if c.controls++; int(c.controls) < c.h.o.MaxControl {
+		return nil
+	}
+	now := c.h.clock()
+	if now-c.since < int64(time.Second) {
+		return violation(codePolicy, "too many control frames")
+	}
+	c.controls, c.since = 0, now
+	return nil
+}
+
+// closing implements events: the peer's close frame is answered with its own code.
+func (c *conn) closing(payload []byte) error {
+	if c.is(ending) {
+		return errStopped
+	}
+	code := codeNone
+	switch {
+	case len(payload) == 1:
+		return violation(codeProtocol, "close frame of one byte")
+	case len(payload) > 1:
+		code = int(binary.BigEndian.Uint16(payload))
+		if !mayBeSent(code) {
+			return violation(codeProtocol, "invalid close code")
+		}
+		if !utf8.Valid(payload[2:]) {
+			return violation(codeInvalid, "close reason is not UTF-8")
+		}
+	}
+	answer := code
+	switch code {
+	case codeNormal, codeGoingAway:
+	case codeNone:
+		answer = 0
+	default:
+		c.peerCause = &transport.CloseError{Code: code, Reason: string(payload[2:])}
+	}
+	c.Ending()
+	c.inbox.Control(Framing{}.AppendClose(nil, answer, ""), true)
+	return errStopped
+}
+
+// hangup is the cause of an end without a close frame.
+func hangup(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

@@ -1,0 +1,21 @@
+//go:build !linux
+
+package ws
+
+import "net"
+
+// socket is a way to write that only Linux has here; elsewhere every connection writes through a spill.
+type socket struct{ spill }
+
+func tune(net.Conn) (*socket, error) { return nil, nil }
+
+// reader reads a connection.
+type reader struct {
+	buf *[]byte
+	n   int
+}
+
+func (c *conn) openReader(*socket) {}
+
+// receive waits for bytes; got returns them and give ends their use.
+func (c *conn) receive() error { return c.receiveAny() }

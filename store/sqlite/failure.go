@@ -1,0 +1,44 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"carillon/journal"
+
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+)
+
+func code(err error) int {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		return e.Code()
+	}
+	return 0
+}
+
+func isDamage(err error) bool {
+	switch code(err) & 0xff {
+	case lib.SQLITE_CORRUPT, lib.SQLITE_NOTADB:
+		return true
+	}
+	return errors.Is(err, journal.ErrDamaged)
+}
+
+func isFull(err error) bool {
+	c := code(err)
+	// The index of the log is a file that grows too.
+	return c&0xff == lib.SQLITE_FULL || c == lib.SQLITE_IOERR_SHMSIZE || errors.Is(err, syscall.ENOSPC)
+}
+
+// outcome is what those are told whose commit failed: journal.ErrFull only if it is certain that nothing was appended.
+func outcome(err error, certain bool) error {
+	switch {
+	case isFull(err) && certain:
+		return fmt.Errorf("%w: %v", journal.ErrFull, err)
+	default:
+		return fmt.Errorf("%w: %v", journal.ErrUnconfirmed, err)
+	}
+}

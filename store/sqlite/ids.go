@@ -1,0 +1,93 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/sha1"
+	"encoding/binary"
+	"time"
+
+	"carillon/channel"
+	"carillon/journal"
+	"carillon/store"
+)
+
+// idKey stands for (channel, user, id): a digest under the database's seed, short for the index, and nobody can choose
+// two ids that meet.
+type idKey [16]byte
+
+func (d *identity) key(n channel.Name, user, id string) (k idKey) {
+	var room [256]byte
+	b := append(room[:0], d.seed...)
+	// Lengths keep ("ab", "c") apart from ("a", "bc").
+	b = binary.AppendUvarint(b, uint64(len(n)))
+	b = binary.AppendUvarint(b, uint64(len(user)))
+	b = append(append(append(b, n...), user...), id...)
+	sum := sha1.Sum(b)
+	copy(k[:], sum[:])
+	return k
+}
+
+// first is what became of the first sending of an id.
+type first struct {
+	hash   [sha1.Size]byte
+	binary bool
+	at     channel.Position
+}
+
+// known reads back the ids of a batch that were committed before.
+func (w *writer) known(ctx context.Context, batch []request) (map[idKey]first, error) {
+	known := map[idKey]first{}
+	keys := make([]any, 0, len(batch))
+	for i := range batch {
+		if batch[i].record.ID != "" {
+			keys = append(keys, batch[i].id[:])
+		}
+	}
+	err := w.findIDs.query(ctx, keys, func(scan func(...any) error) error {
+		var key, hash []byte
+		var f first
+		var offset, tag int64
+		if err := scan(&key, &hash, &f.binary, &offset, &tag); err != nil {
+			return err
+		}
+		copy(f.hash[:], hash)
+		f.at = w.s.identity.position(offset, tag)
+		known[idKey(key)] = f
+		return nil
+	})
+	return known, err
+}
+
+// resend tells whether a record need not be appended: because it was, or because that cannot be told.
+func (q *request) resend(known map[idKey]first) (at channel.Position, settled bool, err error) {
+	if q.record.ID == "" {
+		return at, false, nil
+	}
+	f, ok := known[q.id]
+	switch {
+	case ok && (f.hash != q.hash || f.binary != q.record.Binary):
+		return at, true, journal.ErrReuse
+	case ok:
+		return f.at, true, nil
+	case q.record.Age > store.IDsKnown:
+		return at, true, journal.ErrUnknown
+	}
+	return at, false, nil
+}
+
+// forgetIDs drops rows that are older than store.IDsKept: the first max of all at most, so twice as many as a batch adds
+// are enough to keep up.
+func (w *writer) forgetIDs(ctx context.Context, now time.Time, max int) error {
+	limit := now.Add(-store.IDsKept).UnixMilli()
+	if w.oldestID > limit {
+		return nil
+	}
+	if _, err := w.forget.ExecContext(ctx, max, limit); err != nil {
+		return err
+	}
+	// The oldest row tells when to come back; an empty table has to wait for its first.
+	oldest := now.UnixMilli()
+	err := scanOne(w.oldestAt.QueryRowContext(ctx), &oldest)
+	w.oldestID = oldest
+	return err
+}

@@ -1,0 +1,212 @@
+package sqlite
+
+import (
+	"context"
+	"crypto/sha1"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"carillon/channel"
+	"carillon/journal"
+	"carillon/store"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // registers the driver "sqlite" with database/sql
+)
+
+// Files of a data folder.
+const (
+	fileName = "carillon.db"
+	lockName = "carillon.lock"
+)
+
+const (
+	readers       = 4         // connections that read
+	checkedAtOpen = 256 << 20 // bytes; a larger database is not read as a whole at every start
+	walPages      = 4000      // of 4 KiB: a checkpoint follows when the log has grown beyond
+	walLimit      = 64 << 20  // bytes the log file keeps after a checkpoint
+	writerCache   = 32 << 10  // KiB of pages
+	readerCache   = 4 << 10   // KiB of pages, per connection
+	busyTimeout   = 10_000    // ms; only a foreign process can make us wait
+)
+
+// Open opens the journal in the folder dir, or begins one there. Two processes cannot share a folder. Its errors say
+// what to do; that of a damaged database wraps journal.ErrDamaged.
+func Open(ctx context.Context, dir string, o Options) (*Store, error) {
+	o.complete()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	lock, err := lockFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{o: o, lock: lock, wake: make(chan struct{}, 1)}
+	if err := s.open(ctx, filepath.Join(dir, fileName)); err != nil {
+		return nil, errors.Join(advise(dir, err), s.closeAll())
+	}
+	w := newWriter(s)
+	if err := w.connect(ctx); err != nil {
+		return nil, errors.Join(advise(dir, err), s.closeAll())
+	}
+	s.committer.Add(1)
+	go w.run()
+	return s, nil
+}
+
+func advise(dir string, err error) error {
+	if !isDamage(err) {
+		return fmt.Errorf("data folder %s: %w", dir, err)
+	}
+	return fmt.Errorf("data folder %s: %w: %v; restore the folder from a backup, or move it away to begin anew (clients are then told of the loss)",
+		dir, journal.ErrDamaged, err)
+}
+
+// lockFolder takes the lock that ends with the process, whatever ends it.
+func lockFolder(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		pid := make([]byte, 20)
+		n, _ := f.ReadAt(pid, 0)
+		_ = f.Close()
+		return nil, fmt.Errorf("data folder %s is in use by another process (%s): stop that one, or choose another folder: %w",
+			dir, strings.TrimSpace(string(pid[:n])), err)
+	}
+	// The pid is for the message above and nothing else: failing to write it harms nobody.
+	_ = f.Truncate(0)
+	_, _ = f.WriteAt([]byte("pid "+strconv.Itoa(os.Getpid())+"\n"), 0)
+	return f, nil
+}
+
+func source(path string, pragmas ...string) string {
+	q := url.Values{}
+	for _, p := range pragmas {
+		q.Add("_pragma", p)
+	}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
+}
+
+func (s *Store) open(ctx context.Context, path string) (err error) {
+	path, err = filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	busy := fmt.Sprintf("busy_timeout(%d)", busyTimeout)
+	s.writing, err = sql.Open("sqlite", source(path, busy, "journal_mode(WAL)", "synchronous(FULL)",
+		fmt.Sprintf("wal_autocheckpoint(%d)", walPages), fmt.Sprintf("journal_size_limit(%d)", walLimit),
+		fmt.Sprintf("cache_size(-%d)", writerCache)))
+	if err != nil {
+		return err
+	}
+	s.writing.SetMaxOpenConns(1)
+	if err := s.inspect(ctx, path); err != nil {
+		return err
+	}
+	if err := migrate(ctx, s.writing); err != nil {
+		return err
+	}
+	if err := s.identity.load(ctx, s.writing); err != nil {
+		return err
+	}
+	s.reading, err = sql.Open("sqlite", source(path, busy, "query_only(1)", fmt.Sprintf("cache_size(-%d)", readerCache)))
+	if err != nil {
+		return err
+	}
+	s.reading.SetMaxOpenConns(readers)
+	s.reading.SetMaxIdleConns(readers)
+	return s.pages.prepare(ctx, s.reading)
+}
+
+// inspect reads a database that is not too large, before anything is written to it.
+func (s *Store) inspect(ctx context.Context, path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Size() > checkedAtOpen {
+		var n int
+		return s.writing.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n)
+	}
+	return quickCheck(ctx, s.writing)
+}
+
+func quickCheck(ctx context.Context, db *sql.DB) error {
+	var verdict string
+	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
+		return err
+	}
+	if verdict != "ok" {
+		return fmt.Errorf("%w: %s", journal.ErrDamaged, verdict)
+	}
+	return nil
+}
+
+func migrate(ctx context.Context, db *sql.DB) error {
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, store.SQLite(), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	current, known, err := p.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("schema version: %w", err)
+	}
+	if current > known {
+		return fmt.Errorf("schema version is %d, and this program knows up to %d: use the newer program that wrote it", current, known)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("migration: %w", err)
+	}
+	return nil
+}
+
+// closeAll closes what is open, the lock last.
+func (s *Store) closeAll() error {
+	var errs []error
+	if s.reading != nil {
+		s.pages.close()
+		errs = append(errs, s.reading.Close())
+	}
+	if s.writing != nil {
+		errs = append(errs, s.writing.Close())
+	}
+	return errors.Join(append(errs, s.lock.Close())...)
+}
+
+// identity is what the meta table says.
+type identity struct {
+	epoch uint64
+	seed  []byte
+}
+
+func (d *identity) load(ctx context.Context, db *sql.DB) error {
+	var epoch int64
+	if err := db.QueryRowContext(ctx, "SELECT epoch, seed FROM meta").Scan(&epoch, &d.seed); err != nil {
+		return fmt.Errorf("identity of the journal: %w", err)
+	}
+	d.epoch = uint64(epoch)
+	return nil
+}
+
+// first is the head of a channel that was never written.
+func (d *identity) first(n channel.Name) channel.Position {
+	sum := sha1.Sum(append(append([]byte(nil), d.seed...), n...))
+	return channel.Position{Epoch: d.epoch, Tag: binary.BigEndian.Uint64(sum[:])}
+}
+
+func (d *identity) position(offset, tag int64) channel.Position {
+	return channel.Position{Epoch: d.epoch, Offset: uint64(offset), Tag: uint64(tag)}
+}

@@ -1,0 +1,70 @@
+package wire
+
+import "carillon/channel"
+
+// request takes a request out of its fields. An error carries the id where there is one.
+func (f *fields) request(q *Request) *Error {
+	f.err = nil
+	q.Type = parseRequestType(f.str(keyType))
+	if q.Type != ReqPong {
+		if q.ID = f.peekID(); q.ID == 0 {
+			f.refuse(CodeBadRequest, "id must be an integer from 1 to 2^53-1.")
+		}
+	}
+	switch q.Type {
+	case 0:
+		f.need(keyType)
+		f.refuse(CodeBadRequest, "type names no request of this version.")
+	case ReqConnect:
+		q.Token, q.Name = string(f.str(keyToken)), f.printable(keyName, MaxClient)
+	case ReqRefresh:
+		f.need(keyToken)
+		q.Token = string(f.str(keyToken))
+	case ReqPing, ReqPong:
+	default:
+		f.need(keyChannel)
+		q.Channel = f.channel()
+		f.about(q)
+	}
+	if f.err != nil {
+		f.err.ID = q.ID
+	}
+	return f.err
+}
+
+// about takes what the requests about a channel have beside its name.
+func (f *fields) about(q *Request) {
+	switch q.Type {
+	case ReqSubscribe:
+		q.At, q.Rewind = f.position(keyAt), f.clamped(keyRewind, 0, 0)
+	case ReqHistory:
+		q.At, q.Limit, q.Back = f.position(keyAt), f.clamped(keyLimit, 1, PageLimit), f.boolean(keyBack, false)
+	case ReqPublish:
+		q.Class, q.Key = f.class(), f.printable(keyKey, MaxKey)
+		q.NoEcho = !f.boolean(keyEcho, true)
+		if q.Key != "" && q.Class == channel.Logged {
+			f.refuse(CodeBadRequest, `key goes with class "latest" or "fleeting" only.`)
+		}
+		f.sent(q)
+	case ReqCommand:
+		f.sent(q)
+	}
+}
+
+// sent takes what publish and command have in common.
+func (f *fields) sent(q *Request) {
+	q.Idem, q.Age = f.printable(keyIdem, MaxIdem), f.millis(keyAge)
+	q.Body, q.Binary = f.body()
+	if len(q.Body) == 0 && q.Class == channel.Logged {
+		f.refuse(CodeBadRequest, "data is missing or empty; what is kept must have a body.")
+	}
+}
+
+func parseRequestType(name []byte) RequestType {
+	for i := 1; i < len(requestNames); i++ {
+		if string(name) == requestNames[i] {
+			return RequestType(i)
+		}
+	}
+	return 0
+}
