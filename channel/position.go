@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"strings"
 )
 
 // Position is a place in the log of a channel: the one right after the record with this offset.
@@ -43,7 +44,7 @@ func ParsePosition(s string) (Position, error) {
 		return Position{}, nil
 	}
 	var raw [positionBytes]byte
-	if len(s) > base64.RawURLEncoding.EncodedLen(positionBytes) {
+	if len(s) > base64.RawURLEncoding.EncodedLen(positionBytes) || strings.ContainsAny(s, "\r\n") { // which Decode passes over
 		return Position{}, ErrPosition
 	}
 	n, err := base64.RawURLEncoding.Strict().Decode(raw[:], []byte(s))

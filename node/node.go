@@ -61,8 +61,7 @@ type Node struct {
 const (
 	headerTimeout = 5 * time.Second
 	idleTimeout   = 60 * time.Second
-	maxHeader     = 16 << 10  // bytes
-	maxFrame      = 256 << 10 // bytes of a message from a client, which may hold many requests
+	maxHeader     = 16 << 10 // bytes
 )
 
 // Start builds a node and makes it listen.
@@ -106,7 +105,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 		Settings: o.Settings, Backend: n.gateway, Hub: n.hub, Identify: identify(keys, o.Dev),
 		Formats: formats, Name: "carillon/" + o.Version, Log: o.Log,
 	})
-	n.sockets = ws.New(ws.Options{Protocols: subprotocols(), MaxMessage: maxFrame}, n.sessions.Accept)
+	n.sockets = ws.New(ws.Options{Protocols: subprotocols(), MaxMessage: o.Settings.MaxFrame}, n.sessions.Accept)
 	return n, nil
 }
 

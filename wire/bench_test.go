@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -46,6 +47,17 @@ func BenchmarkDecodePublish(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkYardstick is the standard library's check of the same publish, which only says if it is JSON.
+func BenchmarkYardstick(b *testing.B) {
+	q := publish100()
+	frame := JSON.AppendRequest(nil, &q)
+	for b.Loop() {
+		if !json.Valid(frame) {
+			b.Fatal("no JSON")
+		}
 	}
 }
 

@@ -76,6 +76,7 @@ const (
 	keyChannels
 	keyInFlight
 	keyBatch
+	keyFrame
 	keyExpires
 	keyRecovered
 	keyGap
@@ -99,7 +100,7 @@ const noKey key = 255
 var keyNames = [allKeys]string{
 	"type", "id", "token", "name", "channel", "at", "rewind", "data", "data64", "class", "key", "idem", "age", "echo", "limit", "back",
 	"offset", "time", "from", "to", "reason", "conn", "user", "server", "heartbeat", "interval", "timeout", "limits", "body", "channels",
-	"in_flight", "batch", "expires", "recovered", "gap", "ack", "records", "more", "before", "head", "code", "message", "retry",
+	"in_flight", "batch", "frame", "expires", "recovered", "gap", "ack", "records", "more", "before", "head", "code", "message", "retry",
 	"retry_after", "stale", "in", "after",
 }
 
@@ -356,10 +357,12 @@ func (f *fields) jsonBody() (body []byte, binary bool) {
 	return body[:n], true
 }
 
-// peekID is the id of a request if it can be told at all.
+// peekID is the id of a request if it can be told at all: not if the frame ends right behind it, since more digits may
+// have followed.
 func (f *fields) peekID() uint64 {
-	if v := &f.v[keyID]; v.kind == integer && !v.neg && v.num <= MaxInteger {
-		return v.num
+	v := &f.v[keyID]
+	if v.kind != integer || v.neg || v.num > MaxInteger || f.json && int(v.end) == len(f.b) {
+		return 0
 	}
-	return 0
+	return v.num
 }

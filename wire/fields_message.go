@@ -72,7 +72,7 @@ func (f *fields) hello(h *Hello) {
 	if limits, ok := f.open(keyLimits); ok {
 		h.Limits = Limits{
 			Body: int(limits.number(keyBody)), Channels: int(limits.number(keyChannels)),
-			InFlight: int(limits.number(keyInFlight)), Batch: int(limits.number(keyBatch)),
+			InFlight: int(limits.number(keyInFlight)), Batch: int(limits.number(keyBatch)), Frame: int(limits.number(keyFrame)),
 		}
 		f.inherit(&limits)
 	}
@@ -92,7 +92,7 @@ func (f *fields) gap(g *Gap) {
 // record takes what a record has beside its channel.
 func (f *fields) record(r *Record) {
 	r.At, r.Class, r.Key = f.position(keyAt), f.class(), string(f.str(keyKey))
-	r.Time, r.From = f.time(), string(f.str(keyFrom))
+	r.Time, r.From = f.time(), string(f.str(keyUser))
 	r.Body, r.Binary = f.body()
 }
 

@@ -108,6 +108,7 @@ type Limits struct {
 	Channels int // subscriptions
 	InFlight int // requests without their reply
 	Batch    int // requests in one frame
+	Frame    int // bytes of one frame
 }
 
 // Gap is a hole in a log: the offsets of the first and the last record missing, both zero where nobody can tell

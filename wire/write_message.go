@@ -73,7 +73,7 @@ func appendRecord(dst []byte, r *Record, json bool) []byte {
 func (w *writer) record(r *Record) {
 	w.at(r.At)
 	w.time(r.Time)
-	w.filled(keyFrom, r.From)
+	w.filled(keyUser, r.From)
 	w.class(r.Class)
 	w.filled(keyKey, r.Key)
 	w.body(r.Body, r.Binary)
@@ -134,6 +134,7 @@ func (w *writer) hello(m *Message) {
 	w.count(keyChannels, h.Limits.Channels)
 	w.count(keyInFlight, h.Limits.InFlight)
 	w.count(keyBatch, h.Limits.Batch)
+	w.count(keyFrame, h.Limits.Frame)
 	w.close(outer)
 	w.wait(keyExpires, m.Expires)
 	w.str(keyServer, h.Server)

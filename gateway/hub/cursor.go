@@ -1,9 +1,16 @@
 package hub
 
-import "carillon/channel"
+import (
+	"sync/atomic"
+
+	"carillon/channel"
+)
 
 // Cursor is a subscriber: a place in the ring of a channel. Ready and Wrote are called by whoever holds the write state
 // of the connection, so never two at once; At and Detach may be called from anywhere.
+//
+// Its fields belong to the lock of the room, but for handed, which is the holder's, and sent, by which Wrote says without
+// the lock that all of it went out; whoever takes the lock next settles that.
 type Cursor struct {
 	room   *room
 	waker  Waker
@@ -20,6 +27,7 @@ type Cursor struct {
 	handed         uint32 // bytes handed out by the last Ready
 	sideHanded     uint32 // of those, Fleeting
 	format         uint8
+	sent           atomic.Bool
 }
 
 // Ready appends to dst what the cursor is due: whole framed records, shared by all who read them and never to be
@@ -27,9 +35,18 @@ type Cursor struct {
 // What was handed out before and not reported to Wrote is handed out again. With a Loss there are no bytes: the cursor
 // has moved, and the next Ready goes on from Loss.At. Fleeting records come only behind all Logged ones.
 func (c *Cursor) Ready(dst [][]byte, budget int) (bufs [][]byte, more bool, loss Loss) {
+	c.room.mu.Lock()
+	bufs, more, loss = c.next(dst, min(max(budget, 0), maxHanded))
+	c.room.mu.Unlock()
+	return bufs, more, loss
+}
+
+// maxHanded is the most that one Ready hands out, in bytes.
+const maxHanded = 1 << 30
+
+func (c *Cursor) next(dst [][]byte, left int) (bufs [][]byte, more bool, loss Loss) {
 	r := c.room
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	c.settle()
 	c.handed, c.sideHanded = 0, 0
 	c.to, c.sideTo = c.at, c.side
 	c.seg, c.sideSeg = nil, nil
@@ -41,15 +58,9 @@ func (c *Cursor) Ready(dst [][]byte, budget int) (bufs [][]byte, more bool, loss
 		return dst, !c.caughtUp(), loss
 	}
 	head := r.ring.offset()
-	left := min(max(budget, 0), maxHanded)
 	if c.at < head && left > 0 {
-		t := take{rn: r.crowd.runs[c.format], src: r, c: c, from: c.at, last: head, left: left, mutes: r.muted > c.at}
-		dst = t.gather(dst)
-		c.to, c.seg, c.handed = t.to, t.seg, uint32(t.bytes)
-		if t.bytes == 0 && t.to > c.at {
-			c.moveTo(t.to, t.tag)
-		}
-		left -= t.bytes
+		dst = c.gatherLogged(dst, head, left)
+		left -= int(c.handed)
 	}
 	if s := r.crowd.side; s != nil && s.ring.offset() != c.side {
 		dst = c.gatherSide(dst, s, left, c.to == head)
@@ -57,8 +68,27 @@ func (c *Cursor) Ready(dst [][]byte, budget int) (bufs [][]byte, more bool, loss
 	return dst, c.to < head || c.pendingSide(), Loss{}
 }
 
-// maxHanded is the most that one Ready hands out, in bytes.
-const maxHanded = 1 << 30
+// gatherLogged adds Logged records. Most cursors are close behind the head and take the end of the newest segment.
+func (c *Cursor) gatherLogged(dst [][]byte, head uint64, left int) [][]byte {
+	r := c.room
+	rn := r.crowd.runs[c.format]
+	if n := len(rn.segs); n > 0 && r.muted <= c.at {
+		s := rn.segs[n-1]
+		if s.first <= c.at+1 && s.last() == head {
+			if begin := s.end(c.at); len(s.bytes)-begin <= left {
+				c.to, c.seg, c.handed = head, s, uint32(len(s.bytes)-begin)
+				return append(dst, s.bytes[begin:len(s.bytes):len(s.bytes)])
+			}
+		}
+	}
+	t := take{rn: rn, src: r, c: c, from: c.at, last: head, left: left, mutes: r.muted > c.at}
+	dst = t.gather(dst)
+	c.to, c.seg, c.handed = t.to, t.seg, uint32(t.bytes)
+	if t.bytes == 0 && t.to > c.at {
+		c.moveTo(t.to, t.tag)
+	}
+	return dst
+}
 
 // gatherSide adds Fleeting records if the cursor is at the head of the log, and skips them if it is not.
 func (c *Cursor) gatherSide(dst [][]byte, s *side, left int, atHead bool) [][]byte {
@@ -111,6 +141,7 @@ func (c *Cursor) pendingSide() bool {
 
 // caughtUp tells that a visit would be in vain.
 func (c *Cursor) caughtUp() bool {
+	c.settle()
 	r := c.room
 	return c.at == r.ring.offset() && c.chain == r.chain && (r.crowd.side == nil || c.side == r.crowd.side.ring.offset())
 }
@@ -119,37 +150,44 @@ func (c *Cursor) caughtUp() bool {
 // counts as sent, and cut is a copy of its other part, which the caller must send before anything else. Records of which
 // nothing went out are handed out again. It is to be called after Detach too, if bytes were under way.
 func (c *Cursor) Wrote(n int) (cut []byte) {
-	r := c.room
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	logged := int(c.handed - c.sideHanded)
+	if n == int(c.handed) {
+		c.sent.Store(true)
+		return nil
+	}
+	c.room.mu.Lock()
+	defer c.room.mu.Unlock()
 	w := walk{seg: c.seg, origin: c.origin, at: c.at, to: c.to, tag: c.tag}
-	switch {
-	case n >= logged && c.to > c.at:
-		w.all()
-	case n < logged:
+	if logged := int(c.handed - c.sideHanded); n < logged {
 		cut = w.part(n)
+	} else {
+		w.all()
+		side := walk{seg: c.sideSeg, origin: c.origin, at: c.side, to: c.sideTo}
+		cut = side.part(n - logged)
+		c.side = side.at
 	}
 	c.at, c.tag = w.at, w.tag
-	if n >= logged {
-		w = walk{seg: c.sideSeg, origin: c.origin, at: c.side, to: c.sideTo}
-		if n >= int(c.handed) {
-			w.at = w.to
-		} else {
-			cut = w.part(n - logged)
-		}
-		c.side = w.at
-	}
 	c.to, c.sideTo = c.at, c.side
 	c.seg, c.sideSeg = nil, nil
-	c.handed, c.sideHanded = 0, 0
 	return cut
+}
+
+// settle moves the cursor behind what went out.
+func (c *Cursor) settle() {
+	if !c.sent.Load() {
+		return
+	}
+	c.sent.Store(false)
+	w := walk{seg: c.seg, at: c.at, to: c.to, tag: c.tag}
+	w.all()
+	c.at, c.tag, c.side = w.at, w.tag, c.sideTo
+	c.seg, c.sideSeg = nil, nil
 }
 
 // At is where the cursor stands: everything up to there went out.
 func (c *Cursor) At() channel.Position {
 	c.room.mu.Lock()
 	defer c.room.mu.Unlock()
+	c.settle()
 	return channel.Position{Epoch: c.epoch, Offset: c.at, Tag: c.tag}
 }
 

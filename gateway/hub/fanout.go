@@ -15,7 +15,7 @@ const (
 
 // stripe is a part of a room's cursors, and the unit of queueing: the stripes of a large room are served side by side.
 // All of it is guarded by the lock of the room. The left slots from next on, round the end, hold the cursors that are to
-// be visited; cursors never move while one is left to visit, so that nobody is passed over.
+// be visited; cursors keep their order when they move, so that nobody is passed over.
 type stripe struct {
 	room   *room
 	slots  []*Cursor // nil where one left
@@ -45,11 +45,15 @@ func (w *crowd) seat(r *room, c *Cursor) {
 		s.slots[c.slot] = c
 		return
 	}
-	c.slot = uint32(len(s.slots))
-	s.slots = append(s.slots, c)
-	if s.left > 0 {
-		s.left++ // the slots still to be visited may go round the end, which just moved
+	n := uint32(len(s.slots))
+	if s.next >= n {
+		s.next = 0
 	}
+	if s.next+s.left > n {
+		s.left++ // the slots still to be visited go round the end, which moves
+	}
+	c.slot = n
+	s.slots = append(s.slots, c)
 }
 
 // leave frees the place of a cursor, and memory that a shrunken crowd no longer needs.
@@ -79,19 +83,23 @@ func (w *crowd) drop(s *stripe) {
 	}
 }
 
-// compact moves the cursors together. A pass under way begins anew, so that nobody is passed over.
+// compact moves the cursors together, those still to be visited first.
 func (s *stripe) compact(live int) {
 	slots := make([]*Cursor, 0, live)
-	for _, c := range s.slots {
-		if c != nil {
+	left := s.left
+	for i := range uint32(len(s.slots)) {
+		if i == left {
+			s.left = uint32(len(slots))
+		}
+		if c := s.slots[(s.next+i)%uint32(len(s.slots))]; c != nil {
 			c.slot = uint32(len(slots))
 			slots = append(slots, c)
 		}
 	}
-	s.slots, s.free, s.next = slots, nil, 0
-	if s.left > 0 {
-		s.left = uint32(live)
+	if left == uint32(len(s.slots)) {
+		s.left = uint32(len(slots))
 	}
+	s.slots, s.free, s.next = slots, nil, 0
 }
 
 // kick has all cursors of the room visited: at once, or when the batch window has passed.

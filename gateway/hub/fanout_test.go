@@ -14,7 +14,10 @@ import (
 type writer struct {
 	woken  atomic.Int64
 	onWake func()
-	bytes  atomic.Int64
+
+	total   *atomic.Int64 // bytes taken by all who share it
+	goal    int64         // every so many of them
+	reached chan struct{} // something is sent here
 }
 
 func (w *writer) Wake(c *Cursor) {
@@ -27,7 +30,9 @@ func (w *writer) Wake(c *Cursor) {
 			n += len(b)
 		}
 		c.Wrote(n)
-		w.bytes.Add(int64(n))
+		if w.total != nil && n > 0 && w.total.Add(int64(n))%w.goal == 0 {
+			w.reached <- struct{}{}
+		}
 	}
 	if w.onWake != nil {
 		w.onWake()
@@ -206,37 +211,109 @@ func TestEncodedOncePerFormat(t *testing.T) {
 	log := newTruth(1, 1)
 	h.Open("a")
 	h.Fill("a", log.base, nil)
-	const subscribers, records = 1000, 400
-	var ws [subscribers]*writer
-	for i := range ws {
-		ws[i] = &writer{}
-		if _, _, err := h.Attach("a", From{}, i%2, 0, ws[i]); err != nil {
+	const subscribers, records, burst, frameBytes = 1000, 400, 25, frameHead + 7
+	var sent atomic.Int64
+	caughtUp := make(chan struct{})
+	for i := range subscribers {
+		w := &writer{total: &sent, goal: subscribers * burst * frameBytes, reached: caughtUp}
+		if _, _, err := h.Attach("a", From{}, i%2, 0, w); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var slowest []*Cursor // reads by itself, now and then, and so from the middle of the ring
+	var lagging []*Cursor // read by the test, now and then, and so from the middle of the ring
 	for range 10 {
-		slowest = append(slowest, mustAttach(t, h, "a", From{}))
+		lagging = append(lagging, mustAttach(t, h, "a", From{}))
 	}
 	for i := range records {
-		h.Append(log.grow("a", bodyOf(i), 0, false))
-		drain(t, slowest[i%len(slowest)])
+		h.Append(log.grow("a", []byte("1234567"), 0, false))
+		drain(t, lagging[i%len(lagging)])
+		if i%burst == burst-1 {
+			<-caughtUp
+		}
 	}
 	h.Close()
-	for i := range ws { // what the workers did not come to before they stopped
-		if b := ws[i].bytes.Load(); b == 0 {
-			t.Fatal("a subscriber was given nothing")
-		}
-	}
 	for i := range calls {
-		if n := calls[i].Load(); n > records {
+		if n := calls[i].Load(); n != records {
 			t.Errorf("format %d: %d encodings of %d records", i, n, records)
 		}
-	}
-	if n := calls[0].Load(); n != records {
-		t.Errorf("format 0: %d encodings of %d records", n, records)
 	}
 	if s := h.Stats(); s.Losses != 0 || s.Encoded != uint64(calls[0].Load()+calls[1].Load()) {
 		t.Errorf("%+v", s)
 	}
+}
+
+// Cursors that begin in the middle, before and behind what is encoded: still once each, at most 64 KiB a call.
+func TestEncodedOnceFromTheMiddle(t *testing.T) {
+	calls := 0
+	enc := frameFormat(0)
+	h := newHub(t, Options{}, func(dst []byte, r *channel.Record) []byte {
+		calls++
+		return enc(dst, r)
+	})
+	log := newTruth(1, 1)
+	h.Open("a")
+	h.Fill("a", log.base, nil)
+	const records, body = 500, 1000
+	for range records {
+		h.Append(log.grow("a", make([]byte, body), 0, false))
+	}
+	if calls != 0 {
+		t.Fatal("somebody encoded before anybody read")
+	}
+	for _, rewind := range []int{5, 300, 100, 200, 500, 1, 400} {
+		c := mustAttach(t, h, "a", From{Rewind: rewind})
+		before := calls
+		if _, more, _ := c.Ready(nil, 1<<30); calls-before > maxEncode/body+1 || !more && rewind > maxEncode/body+1 && calls-before > rewind {
+			t.Fatalf("%d records encoded in one call", calls-before)
+		}
+		if fs, losses := drain(t, c); len(fs) != rewind || len(losses) != 0 {
+			t.Fatalf("%d records and %d losses of %d", len(fs), len(losses), rewind)
+		}
+	}
+	if calls != records {
+		t.Fatalf("%d encodings of %d records", calls, records)
+	}
+}
+
+func TestAllStripesOfALargeRoomAreServed(t *testing.T) {
+	h := newHub(t, Options{Workers: 2})
+	log := newTruth(1, 1)
+	h.Open("a")
+	h.Fill("a", log.base, nil)
+	const subscribers = 2*maxStripe + 100
+	var sent atomic.Int64
+	all := make(chan struct{})
+	w := &writer{total: &sent, goal: subscribers * (frameHead + 7), reached: all}
+	for range subscribers {
+		if _, _, err := h.Attach("a", From{}, 0, 0, w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		h.Append(log.grow("a", []byte("1234567"), 0, false))
+		<-all
+	}
+	h.Close()
+	if n := w.woken.Load(); n != 3*subscribers {
+		t.Errorf("%d visits for 3 records to %d", n, subscribers)
+	}
+}
+
+func TestAgainResumes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, Options{Workers: 1})
+		var ws [200]writer
+		for i := range ws {
+			h.Again(&ws[i])
+		}
+		synctest.Wait()
+		for i := range ws {
+			if ws[i].woken.Load() != 1 {
+				t.Fatalf("%d is resumed %d times", i, ws[i].woken.Load())
+			}
+		}
+		h.Close()
+		h.Again(&ws[0])
+		h.Close()
+	})
 }

@@ -74,7 +74,7 @@ func (l *truth) grow(n channel.Name, body []byte, origin uint64, noEcho bool) ch
 }
 
 // rollBack loses everything above offset.
-func (l *truth) rollBack(offset uint64) { l.rs = l.rs[:offset-l.base.Offset:offset-l.base.Offset] }
+func (l *truth) rollBack(offset uint64) { l.rs = l.rs[: offset-l.base.Offset : offset-l.base.Offset] }
 
 type nobody struct{}
 

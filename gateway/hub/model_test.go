@@ -211,14 +211,15 @@ func (m *model) diverge(t *rapid.T) {
 	}
 	m.forks++
 	m.log.rollBack(uint64(m.int("back", int(m.base), int(m.head)-1)))
-	for m.log.head().Offset < m.head {
+	seen := m.head + uint64(m.int("beyond", 0, 1)) // the other past is noticed at the head or right behind it
+	for m.log.head().Offset < seen {
 		m.grow()
 	}
-	r := m.log.record(m.head)
+	r := m.log.record(seen)
 	if need := m.h.Append(r); need != NeedDiverged {
 		t.Fatalf("another past at %d: need %d", m.head, need)
 	}
-	if need := m.h.Expect(modelName, r.At); need != NeedDiverged {
+	if need := m.h.Expect(modelName, m.log.at(m.head)); need != NeedDiverged {
 		t.Fatalf("another head at %d: need %d", m.head, need)
 	}
 	m.replace(channel.GapDiverged, uint64(m.int("from", int(m.log.base.Offset), int(m.head))))
@@ -301,6 +302,49 @@ func (m *model) check(t *rapid.T) {
 	if !ok || base != m.log.at(m.base) || head != m.log.at(m.head) {
 		t.Fatalf("ring %d..%d, not %d..%d", base.Offset, head.Offset, m.base, m.head)
 	}
+	r := m.h.room(modelName)
+	if cost := weigh(r); cost != r.cost || cost != m.h.Stats().Bytes {
+		t.Fatalf("the room weighs %d, the books say %d and %d", cost, r.cost, m.h.Stats().Bytes)
+	}
+}
+
+// weigh adds up what a room holds.
+func weigh(r *room) (cost int64) {
+	ring := func(g *ring) {
+		for o := g.base.Offset + 1; o <= g.offset(); o++ {
+			cost += g.at(o).cost()
+		}
+	}
+	runs := func(rs []*run) {
+		for _, rn := range rs {
+			if rn == nil {
+				continue
+			}
+			bytes := 0
+			for _, s := range rn.segs {
+				s.grow()
+				cost += s.cost
+				bytes += len(s.bytes)
+			}
+			if bytes != rn.bytes {
+				panic("a run does not know its size")
+			}
+		}
+	}
+	ring(&r.ring)
+	if r.aside != nil {
+		for i := range r.aside.rs {
+			cost += asideCost(&r.aside.rs[i])
+		}
+	}
+	if r.crowd != nil {
+		runs(r.crowd.runs)
+		if r.crowd.side != nil {
+			ring(&r.crowd.side.ring)
+			runs(r.crowd.side.runs)
+		}
+	}
+	return cost
 }
 
 func (m *model) end() {
@@ -311,6 +355,7 @@ func (m *model) end() {
 	stats := m.h.Stats()
 	moved, mine := 0, 0
 	for _, r := range m.readers {
+		r.c.At() // settles what went out
 		moved, mine = moved+int(r.c.side-r.typing), mine+r.mine
 	}
 	if told := m.passed + int(stats.Fleeting); told > moved || told+mine < moved {

@@ -130,4 +130,4 @@ func (g *ring) fit(n uint32) {
 }
 
 // minRing is the smallest buffer of a ring that holds anything, in records.
-const minRing = 2
+const minRing = 1

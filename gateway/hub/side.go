@@ -54,14 +54,10 @@ func (s *side) fresh(offset uint64) uint64 {
 	return offset
 }
 
+// clear returns what the records cost; the runs went with the last cursor of their format.
 func (s *side) clear() (cost int64) {
 	for s.ring.n > 0 {
 		cost += s.ring.shift()
-	}
-	for _, rn := range s.runs {
-		if rn != nil {
-			cost += rn.clear()
-		}
 	}
 	return cost
 }

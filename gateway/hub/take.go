@@ -104,6 +104,9 @@ type walk struct {
 
 // all passes everything.
 func (w *walk) all() {
+	if w.at == w.to {
+		return
+	}
 	for w.seg.last() < w.to {
 		w.seg = w.seg.next
 	}

@@ -240,7 +240,7 @@ func (s *Session) connect(r *wire.Request) {
 			Heartbeat: wire.Heartbeat{Interval: o.Settings.Heartbeat, Timeout: o.Settings.Timeout},
 			Limits: wire.Limits{
 				Body: channel.DefaultPolicy().MaxBody, Channels: o.Settings.MaxChannels,
-				InFlight: o.Settings.MaxInFlight, Batch: wire.MaxBatch,
+				InFlight: o.Settings.MaxInFlight, Batch: wire.MaxBatch, Frame: o.Settings.MaxFrame,
 			},
 		},
 	})

@@ -21,6 +21,7 @@ type Settings struct {
 	ExpiryNotice   time.Duration // how long before its end a token is announced as expiring
 	MaxChannels    int           // subscriptions of a connection
 	MaxInFlight    int           // requests of a connection without their reply; then the reader stops
+	MaxFrame       int           // bytes of a frame from the client, which may hold many requests
 	MaxOutbox      int           // bytes of replies that wait for a connection
 	MaxErrors      int           // malformed requests a minute; then 4007
 }
@@ -35,6 +36,7 @@ func DefaultSettings() Settings {
 		ExpiryNotice:   30 * time.Second,
 		MaxChannels:    128,
 		MaxInFlight:    128,
+		MaxFrame:       256 << 10,
 		MaxOutbox:      4 << 20,
 		MaxErrors:      10,
 	}

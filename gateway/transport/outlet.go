@@ -44,7 +44,10 @@ var ErrOverflow = errors.New("too many replies are waiting for the peer")
 
 // Ender is a Conn that wants to know when its last frame is queued. From then on it hands nothing to the Inbox, and it
 // cuts the line when the frame has not got out within its close time-out.
-type Ender interface{ Ending() }
+type Ender interface {
+	// Ending is called once per Outlet, before the last frame is written. It never blocks.
+	Ending()
+}
 
 // Outlet is the write state of one connection. Every method may be called from any goroutine and none ever waits; only
 // one goroutine at a time touches the socket, all others leave their bytes and go. In each round go out, in this

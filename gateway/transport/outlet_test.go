@@ -474,20 +474,6 @@ func (s *silent) Gather(dst [][]byte, _ int) ([][]byte, bool) { return append(ds
 func (s *silent) Wrote(int) []byte                            { return nil }
 func (s *silent) Again()                                      {}
 
-func TestOutletAllocatesNothing(t *testing.T) {
-	var o Outlet
-	frame := testFrame(kindRecord, 1, 130)
-	o.Init(&taker{}, &silent{frame}, 1000)
-	if n := testing.AllocsPerRun(1000, func() {
-		o.Kick()
-		if err := o.Send(frame); err != nil {
-			t.Fatal(err)
-		}
-	}); n > 0 {
-		t.Fatalf("%v allocations a write", n)
-	}
-}
-
 func BenchmarkOutletKick(b *testing.B) {
 	var o Outlet
 	o.Init(&taker{}, &silent{testFrame(kindRecord, 1, 130)}, 1000)

@@ -126,7 +126,7 @@ function show(m) {
   if (m.at) { at = m.at; lastShown = m.offset; }
   const li = document.createElement("li");
   const body = "data64" in m ? `binary ${m.data64}` : typeof m.data === "string" ? m.data : JSON.stringify(m.data);
-  li.append(cell("offset", m.offset ?? "·"), cell("time", new Date(m.time).toLocaleTimeString([], { hour12: false })), cell("body", body ?? "erased"), cell("from", m.from ?? ""));
+  li.append(cell("offset", m.offset ?? "·"), cell("time", new Date(m.time).toLocaleTimeString([], { hour12: false })), cell("body", body ?? "erased"), cell("user", m.user ?? ""));
   add(li);
 }
 

@@ -20,6 +20,7 @@ const (
 	finished                    // everything is written, the peer's end is awaited
 	gone                        // the reader is done, the socket closed
 	panicked                    // the Inbox panicked
+	broken                      // a write failed
 )
 
 // conn is one line. Its reader is the goroutine in serve; writers come from anywhere, one at a time.
@@ -36,6 +37,9 @@ type conn struct {
 	timer   atomic.Pointer[time.Timer]
 
 	reader
+	grown     bool  // something was handled since the reader's goroutine began
+	sheds     uint8 // stacks shed since shedAt
+	shedAt    int64 // ns of the Handler's clock
 	parser    parser
 	controls  int32 // control frames since the last message
 	since     int64 // ns of the Handler's clock when counting began
@@ -56,6 +60,7 @@ type writer interface {
 func (c *conn) Write(bufs [][]byte) (int, error) {
 	n, full, err := c.out.write(bufs)
 	if err != nil {
+		c.setFlag(broken)
 		return n, transport.ErrClosed
 	}
 	if full && c.setFlag(owing)&accepted != 0 {
@@ -148,8 +153,11 @@ func (c *conn) start(in transport.Inbox) {
 
 // serve reads until the end. glued are bytes that came with the handshake.
 func (c *conn) serve(glued []byte) {
-	defer c.h.remove(c)
 	err := c.read(glued)
+	if err == errShed {
+		go c.serve(nil)
+		return
+	}
 	c.setFlag(gone)
 	if t := c.timer.Load(); t != nil {
 		t.Stop()
@@ -158,6 +166,32 @@ func (c *conn) serve(glued []byte) {
 	c.parser.release()
 	c.h.awaitWaiters(c)
 	c.guard(func() { c.inbox.Closed(err) })
+	c.h.remove(c)
+}
+
+const (
+	shedCredit   = 8 // stacks a reader may shed within shedInterval
+	shedInterval = time.Second
+)
+
+// errShed says that the reader is to go on in a new goroutine. A stack that a message has grown never shrinks below
+// 4 KiB; a reader that has nothing to do waits in a new one of 2 KiB.
+var errShed = errors.New("reader sheds its stack")
+
+// shed tells whether the reader, which is about to park, is to shed its stack.
+func (c *conn) shed() bool {
+	if !c.grown {
+		return false
+	}
+	if now := c.h.clock(); now-c.shedAt >= int64(shedInterval) {
+		c.shedAt, c.sheds = now, 0
+	}
+	if c.sheds >= shedCredit {
+		return false
+	}
+	c.sheds++
+	c.grown = false
+	return true
 }
 
 // read feeds the parser until the line ends and returns the cause as Inbox.Closed wants it.
@@ -165,10 +199,15 @@ func (c *conn) read(glued []byte) error {
 	cause := c.take(glued)
 	for cause == nil {
 		if cause = c.receive(); cause == nil {
+			c.grown = true
 			cause = c.take(c.got())
 			c.give()
 		}
 	}
+	if cause == errShed {
+		return cause
+	}
+	c.grown = false
 	c.end(cause)
 	for c.receive() == nil { // what comes after the end is heard by nobody
 		c.give()
@@ -181,10 +220,12 @@ func (c *conn) read(glued []byte) error {
 		return told
 	case c.is(panicked):
 		return violation(codeInternal, "internal error")
-	case c.is(ending):
-		return nil
+	case !c.is(ending):
+		return cause
+	case c.is(broken):
+		return io.ErrUnexpectedEOF
 	}
-	return cause
+	return nil
 }
 
 // take parses b. A panic of the Inbox ends the line.

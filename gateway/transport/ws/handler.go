@@ -3,6 +3,7 @@ package ws
 import (
 	"bufio"
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -52,7 +53,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.Upgrade(
 
 // Upgrade is ServeHTTP with an Accept of its own. It returns once the line is open; the line outlives it.
 func (h *Handler) Upgrade(w http.ResponseWriter, r *http.Request, accept Accept) {
-	off, no := h.o.negotiate(r)
+	off, no := h.negotiate(r)
 	if no != nil {
 		h.refused.Add(1)
 		for k, v := range no.header {
@@ -67,7 +68,18 @@ func (h *Handler) Upgrade(w http.ResponseWriter, r *http.Request, accept Accept)
 		http.Error(w, "this connection cannot be upgraded", http.StatusInternalServerError)
 		return
 	}
-	_ = h.open101(nc, rw.Reader, off, r.RemoteAddr, accept) // there is nobody to tell
+	_ = h.open101(bare(nc), rw.Reader, off, r.RemoteAddr, accept) // there is nobody to tell
+}
+
+// negotiate checks the handshake, and whether it is welcome.
+func (h *Handler) negotiate(r *http.Request) (offer, *refusal) {
+	h.mu.Lock()
+	ended := h.ended
+	h.mu.Unlock()
+	if ended {
+		return offer{}, refuse(http.StatusServiceUnavailable, "this server is shutting down")
+	}
+	return h.o.negotiate(r)
 }
 
 // ServeConn does the whole handshake on nc, which it owns from now on, and returns once the line is open or refused.
@@ -79,15 +91,26 @@ func (h *Handler) ServeConn(nc net.Conn) error {
 	r, no := readRequest(br)
 	var off offer
 	if no == nil {
-		off, no = h.o.negotiate(r)
+		off, no = h.negotiate(r)
 	}
 	if no != nil {
 		h.refused.Add(1)
 		no.writeTo(nc)
-		_ = nc.Close() // the answer is all there was to say
+		hangUp(nc, h.o.CloseTimeout)
 		return no
 	}
 	return h.open101(nc, br, off, nc.RemoteAddr().String(), h.accept)
+}
+
+// hangUp closes a connection so that the peer gets to read what was written: bytes that it sent and nobody read would
+// make the kernel throw that away.
+func hangUp(nc net.Conn, patience time.Duration) {
+	defer nc.Close()
+	w, ok := nc.(interface{ CloseWrite() error })
+	if !ok || w.CloseWrite() != nil || nc.SetDeadline(time.Now().Add(patience)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, nc, 16*maxHeadBytes) // ends with the peer's end, the deadline or the bound
 }
 
 // open101 answers the handshake and starts the line. What br holds is read first.

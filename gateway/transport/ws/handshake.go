@@ -28,16 +28,16 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.text }
 
-func refuse(status int, text string) *refusal { return &refusal{status: status, text: text} }
+// refuse closes the connection too: net/http would first wait for a body that may never come.
+func refuse(status int, text string) *refusal {
+	return &refusal{status: status, text: text, header: http.Header{"Connection": {"close"}}}
+}
 
 // writeTo writes the refusal to a connection that has no http.Server.
 func (r *refusal) writeTo(w io.Writer) {
 	resp := http.Response{
-		StatusCode: r.status, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Close: true,
+		StatusCode: r.status, ProtoMajor: 1, ProtoMinor: 1, Header: r.header, Close: true,
 		Body: io.NopCloser(strings.NewReader(r.text + "\n")), ContentLength: int64(len(r.text) + 1),
-	}
-	for k, v := range r.header {
-		resp.Header[k] = v
 	}
 	resp.Header.Set("Content-Type", "text/plain; charset=utf-8")
 	_ = resp.Write(w) // there is nobody else to tell
@@ -67,7 +67,7 @@ func checkRequest(r *http.Request) *refusal {
 	switch {
 	case r.Method != http.MethodGet:
 		no := refuse(http.StatusMethodNotAllowed, "a WebSocket handshake is a GET request")
-		no.header = http.Header{"Allow": {"GET"}}
+		no.header.Set("Allow", "GET")
 		return no
 	case r.ProtoMajor != 1 || r.ProtoMinor < 1:
 		return refuse(http.StatusBadRequest, "a WebSocket handshake is made over HTTP/1.1")
@@ -75,12 +75,13 @@ func checkRequest(r *http.Request) *refusal {
 		return refuse(http.StatusBadRequest, "a WebSocket handshake has no body")
 	case !hasToken(r.Header.Values("Connection"), "upgrade") || !hasToken(r.Header.Values("Upgrade"), "websocket"):
 		no := refuse(http.StatusUpgradeRequired, "this address speaks WebSocket: send Connection: Upgrade and Upgrade: websocket")
-		no.header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}
+		no.header.Set("Upgrade", "websocket")
 		return no
 	}
 	if v := r.Header.Values("Sec-WebSocket-Version"); len(v) != 1 || v[0] != "13" {
 		no := refuse(http.StatusUpgradeRequired, "this address speaks WebSocket version 13")
-		no.header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}}
+		no.header.Set("Upgrade", "websocket")
+		no.header.Set("Sec-WebSocket-Version", "13")
 		return no
 	}
 	return nil
@@ -197,15 +198,22 @@ func readRequest(br *bufio.Reader) (*http.Request, *refusal) {
 			return nil, refuse(http.StatusRequestHeaderFieldsTooLarge, "the request's head is too long")
 		case err != nil:
 			return nil, refuse(http.StatusRequestTimeout, fmt.Sprintf("no whole request came: %v", err))
-		case !bytes.HasSuffix(line, []byte("\r\n")):
+		case len(line) < 2 || bytes.IndexByte(line, '\r') != len(line)-2:
 			return nil, refuse(http.StatusBadRequest, "a line of the head does not end in CR LF")
+		case line[0] == ' ', line[0] == '\t', bytes.IndexByte(line, 0) >= 0:
+			return nil, refuse(http.StatusBadRequest, "the request is malformed")
 		case len(head) == 2:
 			head = head[:0] // an empty line before a request is to be ignored, RFC 9112 section 2.2
 		}
 	}
 	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(head)))
-	if err != nil {
+	if err != nil || r.Host == "" {
 		return nil, refuse(http.StatusBadRequest, "the request is malformed")
+	}
+	for name := range r.Header {
+		if !isHTTPToken(name) {
+			return nil, refuse(http.StatusBadRequest, "the request is malformed")
+		}
 	}
 	return r, nil
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -24,12 +23,7 @@ func serveEcho(t testing.TB, o Options) (*Handler, string) {
 
 func serveHandler(t testing.TB, h *Handler) string {
 	t.Helper()
-	s := httptest.NewServer(h)
-	t.Cleanup(func() {
-		h.Close()
-		s.Close()
-	})
-	return strings.TrimPrefix(s.URL, "http://")
+	return serveMux(t, h, h)
 }
 
 func TestAnotherImplementationsClient(t *testing.T) {

@@ -18,6 +18,9 @@ type peer struct {
 	t  testing.TB
 	nc net.Conn
 	br *bufio.Reader
+
+	code   int // of the close frame that came
+	reason string
 }
 
 const handshakeHead = "GET / HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
@@ -94,13 +97,16 @@ func (p *peer) frame() (string, error) {
 		return "text:" + string(b), nil
 	case opBinary:
 		return "binary:" + string(b), nil
+	case opPing:
+		return "ping:" + string(b), nil
 	case opPong:
 		return "pong:" + string(b), nil
 	case opClose:
 		if len(b) == 0 {
 			return "close:", nil
 		}
-		return fmt.Sprintf("close:%d", binary.BigEndian.Uint16(b)), nil
+		p.code, p.reason = int(binary.BigEndian.Uint16(b)), string(b[2:])
+		return fmt.Sprint("close:", p.code), nil
 	}
 	return "", fmt.Errorf("the server sent opcode %d", h[0]&0x0f)
 }
@@ -195,4 +201,5 @@ func healthy(t testing.TB, addr string) {
 	p.send(cat(fin(opText, "well?"), fin(opPing, "1"), closeFrame(1000, "")))
 	p.want("text:well?", "pong:1", "close:1000")
 	p.wantGone()
+	p.nc.Close()
 }

@@ -164,6 +164,9 @@ func (c *conn) receive() error {
 	if err == nil {
 		err = c.err
 	}
+	if err == errShed {
+		return err
+	}
 	if err != nil || c.n <= 0 {
 		c.give()
 		return hangup(err)
@@ -180,6 +183,10 @@ func (c *conn) readNow(fd uintptr) bool {
 			continue
 		case unix.EAGAIN:
 			c.give()
+			if c.shed() {
+				c.err = errShed
+				return true
+			}
 			return false
 		}
 		return true

@@ -4,8 +4,6 @@
 // nothing and never panics on what a peer sent. Start with Request, Message and Codec.
 package wire
 
-import "strings"
-
 // Bounds of the protocol. They are part of version 1: a client may rely on them.
 const (
 	MaxBatch   = 128       // messages in one frame
@@ -76,26 +74,6 @@ func Lookup(subprotocol string) (Protocol, bool) {
 		}
 	}
 	return Protocol{}, false
-}
-
-// Negotiate picks from the entries of Sec-WebSocket-Protocol, in the client's order. name is what the server answers
-// with; "" means that it sends no such header. token is the credential among the entries, never to be echoed or logged.
-// ok is false if the client asked for subprotocols and knows none of ours: upgrade, then close with CodeVersion.
-func Negotiate(offered []string) (name, token string, ok bool) {
-	asked := false
-	for _, entry := range offered {
-		if t, is := strings.CutPrefix(entry, TokenPrefix); is {
-			if token == "" {
-				token = t
-			}
-			continue
-		}
-		asked = true
-		if _, known := Lookup(entry); known && name == "" {
-			name = entry
-		}
-	}
-	return name, token, name != "" || !asked
 }
 
 // AppendRequests appends several requests as one frame; a single one stands alone, without an array.

@@ -1,0 +1,212 @@
+package ws
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"carillon/gateway/transport"
+
+	"golang.org/x/sys/unix"
+)
+
+// quiet is an Inbox that does nothing.
+type quiet struct{ messages chan int }
+
+func (q *quiet) Message(b []byte, _ bool) error {
+	if q.messages != nil {
+		q.messages <- len(b)
+	}
+	return nil
+}
+func (q *quiet) Control([]byte, bool) {}
+func (q *quiet) Alive()               {}
+func (q *quiet) Writable()            {}
+func (q *quiet) Closed(error)         {}
+
+// openLine opens a line over TCP whose far end is read away, and returns the near end.
+func openLine(t testing.TB) transport.Conn {
+	t.Helper()
+	conns := make(chan transport.Conn, 1)
+	addr := serveHandler(t, New(Options{}, func(c transport.Conn) transport.Inbox {
+		conns <- c
+		return &quiet{}
+	}))
+	p := dial(t, addr)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(io.Discard, p.br) // ends with the line
+	}()
+	t.Cleanup(func() {
+		p.nc.Close()
+		<-done
+	})
+	return <-conns
+}
+
+func TestConnIsSmall(t *testing.T) {
+	if n := unsafe.Sizeof(conn{}) + unsafe.Sizeof(socket{}); n > 576 {
+		t.Errorf("a connection takes %d bytes", n)
+	}
+}
+
+// TestIdleConnectionIsCheap counts what idle lines leave in the process: one goroutine each, a shallow stack, no buffer.
+func TestIdleConnectionIsCheap(t *testing.T) {
+	const lines = 400
+	h, addr := serveEcho(t, Options{})
+	healthy(t, addr)
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	routines := runtime.NumGoroutine()
+	peers := make([]net.Conn, lines)
+	for i := range peers {
+		p := dial(t, addr)
+		p.send(fin(opText, "hello"))
+		p.want("text:hello")
+		peers[i] = p.nc
+		p.br = nil
+	}
+	for range 6 { // stacks shrink by half in a collection
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&after)
+	heap := int(after.HeapAlloc-before.HeapAlloc) / lines
+	stack := int(after.StackInuse-before.StackInuse) / lines
+	extra := runtime.NumGoroutine() - routines
+	t.Logf("%d lines: %d bytes of heap (both ends) and %d of stack each, %d goroutines more", h.Stats().Open, heap, stack, extra)
+	if extra > lines+10 {
+		t.Errorf("%d goroutines for %d lines", extra, lines)
+	}
+	if heap > 4096 || stack > 3584 {
+		t.Errorf("a line costs %d bytes of heap and %d of stack", heap, stack)
+	}
+	runtime.KeepAlive(peers)
+}
+
+func TestShutdownWaits(t *testing.T) {
+	h, addr := serveEcho(t, Options{})
+	p := dial(t, addr)
+	p.send(fin(opText, "x"))
+	p.want("text:x")
+	ctx, stop := context.WithCancel(context.Background())
+	stop()
+	if err := h.Shutdown(ctx); err == nil || h.Stats().Open != 0 {
+		t.Fatalf("%v, %d lines left", err, h.Stats().Open)
+	}
+	p.wantGone()
+	nc, resp := request(t, addr, baseHandshake(addr)+"\r\n")
+	if resp.StatusCode != 503 {
+		t.Errorf("after the end: %s", resp.Status)
+	}
+	nc.Close()
+}
+
+// BenchmarkWrite compares a write through a Conn with the bare system call, by turns on the same socket. The far end
+// is read between the turns, off the clock.
+func BenchmarkWrite(b *testing.B) {
+	const turn = 16
+	conns := make(chan transport.Conn, 1)
+	addr := serveHandler(b, New(Options{}, func(c transport.Conn) transport.Inbox {
+		conns <- c
+		return &quiet{}
+	}))
+	p := dial(b, addr)
+	c := (<-conns).(*conn)
+	frame := Framing{}.AppendMessage(nil, make([]byte, 130), true)
+	bufs, sink := [][]byte{frame}, make([]byte, turn*len(frame))
+	var ours, bare time.Duration
+	n := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		begin := time.Now()
+		for range turn {
+			if n, err := c.Write(bufs); err != nil || n < len(frame) {
+				b.Fatal(n, err)
+			}
+		}
+		ours += time.Since(begin)
+		if _, err := io.ReadFull(p.br, sink); err != nil {
+			b.Fatal(err)
+		}
+		if err := c.raw.Control(func(fd uintptr) {
+			begin := time.Now()
+			for range turn {
+				if n, err := unix.Write(int(fd), frame); err != nil || n < len(frame) {
+					b.Fatal(n, err)
+				}
+			}
+			bare += time.Since(begin)
+		}); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(p.br, sink); err != nil {
+			b.Fatal(err)
+		}
+		n += turn
+	}
+	b.ReportMetric(float64(ours)/float64(n), "ns/conn")
+	b.ReportMetric(float64(bare)/float64(n), "ns/bare")
+	b.ReportMetric(float64(ours)/float64(bare), "ratio")
+}
+
+// counter counts events.
+type counter struct{ n int }
+
+func (c *counter) message([]byte, bool) error { c.n++; return nil }
+func (c *counter) ping([]byte) error          { c.n++; return nil }
+func (c *counter) pong() error                { c.n++; return nil }
+func (c *counter) closing([]byte) error       { c.n++; return errStopped }
+
+// BenchmarkParse parses a read buffer full of small frames.
+func BenchmarkParse(b *testing.B) {
+	const frames = 100
+	in := []byte(strings.Repeat(string(fin(opBinary, strings.Repeat("x", 130))), frames))
+	o := Options{}.withDefaults()
+	var p parser
+	ev := &counter{}
+	b.SetBytes(int64(len(in)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := p.feed(in, &o, ev); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*frames), "ns/frame")
+}
+
+func BenchmarkMask(b *testing.B) {
+	for _, n := range []int{16, 130, 4096} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			buf := make([]byte, n)
+			b.SetBytes(int64(n))
+			for b.Loop() {
+				mask(buf, testKey, 1)
+			}
+		})
+	}
+}
+
+// BenchmarkRoundTrip is one echo over loopback.
+func BenchmarkRoundTrip(b *testing.B) {
+	_, addr := serveEcho(b, Options{})
+	p := dial(b, addr)
+	p.br = bufio.NewReader(p.nc)
+	in := fin(opBinary, strings.Repeat("x", 130))
+	out := make([]byte, len(in)-4)
+	b.ReportAllocs()
+	for b.Loop() {
+		p.send(in)
+		if _, err := io.ReadFull(p.br, out); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
