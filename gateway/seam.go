@@ -150,12 +150,15 @@ func (g *Gateway) fill(n channel.Name, r *room, waiting []waiter, behind bool) (
 			return channel.Position{}, err
 		}
 		base, head = heads[0], heads[0]
-		g.o.Hub.Fill(n, head, nil)
+		behind = g.o.Hub.Fill(n, head, nil) != hub.NeedNone
 	}
-	if behind || slices.ContainsFunc(waiting, func(w waiter) bool { return ahead(w.from, head) }) {
-		if err := g.catchUp(ctx, j, n, head); err != nil {
+	behind = behind || slices.ContainsFunc(waiting, func(w waiter) bool { return ahead(w.from, head) })
+	for tries := 0; behind && tries < catchUpTries; tries++ {
+		need, err := g.catchUp(ctx, j, n, head)
+		if err != nil {
 			return channel.Position{}, err
 		}
+		behind = need != hub.NeedNone
 		base, head, _ = g.o.Hub.Head(n)
 	}
 	return g.reachBack(ctx, j, n, base, head, waiting)
@@ -165,24 +168,27 @@ func ahead(from hub.From, head channel.Position) bool {
 	return from.After.Epoch == head.Epoch && from.After.Offset > head.Offset
 }
 
-// catchUp reads what the journal has after the ring's head. Where the ring's past is not the journal's, the ring is replaced.
-func (g *Gateway) catchUp(ctx context.Context, j Journal, n channel.Name, head channel.Position) error {
+// catchUpTries bounds how often a ring is read up in one go while more gets lost on the way.
+const catchUpTries = 4
+
+// catchUp reads what the journal has after the ring's head. Where the ring's past is not the journal's, the ring is
+// replaced. The hub may have lost something meanwhile: then it says so, and wants the same again.
+func (g *Gateway) catchUp(ctx context.Context, j Journal, n channel.Name, head channel.Position) (hub.Need, error) {
 	for {
 		p, err := j.Read(ctx, n, journal.Query{After: head})
 		if err != nil {
-			return err
+			return hub.NeedNone, err
 		}
 		if p.Gap != channel.GapNone {
 			tail, err := j.Read(ctx, n, journal.Query{Back: true, Limit: g.ringDepth(n)})
 			if err != nil {
-				return err
+				return hub.NeedNone, err
 			}
-			g.o.Hub.Fill(n, tail.Base, tail.Records)
-			return nil
+			return g.o.Hub.Fill(n, tail.Base, tail.Records), nil
 		}
-		g.o.Hub.Fill(n, p.Base, p.Records)
+		need := g.o.Hub.Fill(n, p.Base, p.Records)
 		if !p.More || len(p.Records) == 0 {
-			return nil
+			return need, nil
 		}
 		head = p.Records[len(p.Records)-1].At
 	}

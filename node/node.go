@@ -209,7 +209,7 @@ func (n *Node) listen(ctx context.Context) error {
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}
 	n.serving.Go(func() {
-		if err := n.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := n.server.Serve(ws.StrictLines(l)); !errors.Is(err, http.ErrServerClosed) {
 			n.failed <- err
 		}
 	})

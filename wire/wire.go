@@ -48,6 +48,10 @@ const (
 	TokenPrefix            = "carillon.token."
 )
 
+// GuestPrefix begins the user id of a client that connected without a token, where a server allows that. A guest stays
+// the same over reconnects by sending that user id as its token.
+const GuestPrefix = "guest-"
+
 // Protocol is a subprotocol with what belongs to it.
 type Protocol struct {
 	Name   string // as negotiated

@@ -12,16 +12,13 @@ import (
 )
 
 // Away for one record less than the ring holds, for as many, and for one more: an exact suffix, an exact suffix, a Miss.
-// The ring has wrapped round many times; bounds by count and by bytes fall together.
+// The ring has wrapped round many times; it is bounded by count, or by bytes.
 func TestWindowEdges(t *testing.T) {
 	const window = 100
-	for _, bytes := range []int{1 << 20, window * 7} {
+	for i, policy := range []func(channel.Name) channel.Policy{ringPolicy(window, 1<<20), ringPolicy(10*window, window*7)} {
 		for _, away := range []int{window - 1, window, window + 1} {
-			t.Run(fmt.Sprint(bytes, "/", away), func(t *testing.T) {
-				h := newHub(t, Options{Policy: ringPolicy(window+(1<<20-bytes), bytes)})
-				if bytes == 1<<20 {
-					h.policy = ringPolicy(window, bytes)
-				}
+			t.Run([]string{"records", "bytes"}[i]+fmt.Sprint(away), func(t *testing.T) {
+				h := newHub(t, Options{Policy: policy})
 				log := newTruth(3, 9)
 				h.Open("a")
 				h.Fill("a", log.base, nil)

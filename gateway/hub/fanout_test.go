@@ -317,3 +317,28 @@ func TestAgainResumes(t *testing.T) {
 		h.Close()
 	})
 }
+
+func TestFillWakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHub(t, Options{Workers: 1})
+		log := newTruth(1, 1)
+		h.Open("a")
+		h.Fill("a", log.base, nil)
+		w := &writer{}
+		c, _, err := h.Attach("a", From{}, 0, 0, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.grow("a", bodyOf(1), 0, false)
+		other := newTruth(2, 2)
+		for i, l := range []*truth{log, log, other} {
+			want := []int64{1, 1, 2}[i] // nothing new is no reason to wake anybody
+			h.Fill("a", l.base, l.rs)
+			synctest.Wait()
+			if w.woken.Load() != want || c.At() != l.head() {
+				t.Fatalf("fill %d: woken %d times, at %d", i, w.woken.Load(), c.At().Offset)
+			}
+		}
+		h.Close()
+	})
+}

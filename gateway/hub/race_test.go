@@ -193,6 +193,20 @@ func (p *publisher) publish(h *Hub, rnd *rand.Rand) bool {
 	return true
 }
 
+func (p *publisher) publishAll(h *Hub, rnd *rand.Rand) {
+	for p.publish(h, rnd) {
+		for range rnd.IntN(8) {
+			runtime.Gosched()
+		}
+	}
+}
+
+func (l *line) comeAndGo(n channel.Name, rewind int) {
+	c := l.attach(n, rewind, nil)
+	c.At()
+	c.Detach()
+}
+
 // attach puts a cursor on the line and wakes it, as a session does once its reply is queued.
 func (l *line) attach(n channel.Name, rewind int, ended func()) *Cursor {
 	c, start, err := l.hub.Attach(n, From{Rewind: rewind}, int(l.origin)%2, l.origin, l)
@@ -252,21 +266,13 @@ func raceOnce(t *testing.T, window time.Duration, seed uint64) {
 	}
 	for i := range rooms * publishers {
 		rnd := rand.New(rand.NewPCG(seed, uint64(1000+i)))
-		busy.Go(func() {
-			for ps[i%rooms].publish(h, rnd) {
-				for range rnd.IntN(8) {
-					runtime.Gosched()
-				}
-			}
-		})
+		busy.Go(func() { ps[i%rooms].publishAll(h, rnd) })
 	}
 	for i := range churners {
 		l, rnd := newLine(lines+i), rand.New(rand.NewPCG(seed, uint64(2000+i)))
 		busy.Go(func() {
 			for range 500 {
-				c := l.attach(ps[rnd.IntN(rooms)].name, rnd.IntN(50), nil)
-				c.At()
-				c.Detach()
+				l.comeAndGo(ps[rnd.IntN(rooms)].name, rnd.IntN(50))
 			}
 		})
 	}
