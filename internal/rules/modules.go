@@ -17,10 +17,17 @@ type module struct {
 var moduleTable = []module{
 	{"github.com/alecthomas/kong", []string{"cmd/carillon", "config"}, "commands and flags from tagged structs, without a framework around main"},
 	{"github.com/coder/websocket", []string{"client"}, "WebSocket for the Go client, in the browser's runtime too; the server's is our own"},
+	{"github.com/HdrHistogram/hdrhistogram-go", []string{"bench"}, "latencies with known precision, comparable with other tools"},
+	{"github.com/MicahParks/keyfunc/v3", []string{"gateway/auth"}, "key sets of identity providers, refreshed as they ask"},
+	{"github.com/MicahParks/jwkset", []string{"gateway/auth"}, "the storage beneath keyfunc, where each key keeps its algorithm"},
 	{"github.com/golang-jwt/jwt/v5", []string{"gateway/auth"}, "tokens are checked by code that many eyes have read"},
+	{"github.com/mattn/go-isatty", []string{"cmd/carillon", "observe"}, "people get colours and tables, programs get lines"},
 	{"github.com/pressly/goose/v3", []string{"store", "store/*"}, "migrations that people can also run by hand"},
+	{"github.com/prometheus/client_golang", []string{"observe"}, "the exposition that everybody scrapes"},
+	{"github.com/prometheus/client_model", []string{"observe"}, "the types of that exposition"},
 	{"go.uber.org/goleak", nil, "tests find goroutines that nobody waits for"},
-	{"golang.org/x/sys", []string{"gateway/transport", "gateway/transport/*"}, "socket options the standard library does not name"},
+	{"go.yaml.in/yaml/v3", []string{"config"}, "a configuration file with comments, and errors with lines"},
+	{"golang.org/x/sys", []string{"gateway/transport", "gateway/transport/*", "bench", "store/*", "config"}, "socket options the standard library does not name"},
 	{"modernc.org/sqlite", []string{"store/sqlite"}, "SQLite without cgo: one static binary"},
 	{"pgregory.net/rapid", nil, "property tests that shrink what they find"},
 }
