@@ -3,7 +3,7 @@ const el = (id) => document.getElementById(id);
 const wire = el("wire"), records = el("records"), log = el("log"), hint = el("hint");
 const MAX_SHOWN = 1000, MAX_WAIT = 5000, MIN_WAIT = 500, PING_EVERY = 2000, TRACE = 30;
 
-let socket, channel = "", at = "", nextId = 1, calls = new Map(), attempt = 0, cut = false;
+let socket, channel = "", at = "", me = "", nextId = 1, calls = new Map(), attempt = 0, cut = false;
 let timer, pinger, silence, lostAt = 0, rtts = [], lastShown = 0;
 
 el("sample").textContent = `go run ./cmd/carillon pub demo:lobby '"hello"'`;
@@ -19,7 +19,7 @@ function connect() {
   state("connecting", "connecting");
   socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`, "carillon.v1.json");
   const mine = socket;
-  mine.onopen = () => request({ type: "connect", name: "first page" }, hello);
+  mine.onopen = () => request({ type: "connect", name: "first page", ...(me && { token: me }) }, hello);
   mine.onmessage = (e) => mine === socket && [JSON.parse(e.data)].flat().forEach(receive);
   mine.onclose = (e) => mine === socket && lost(e.code);
 }
@@ -48,7 +48,8 @@ function request(message, done) {
 function hello(m) {
   attempt = 0;
   state("live", "live");
-  el("who").textContent = m.user;
+  me = m.user; // a guest stays the same by coming back under his id
+  el("who").textContent = short(m.user);
   const limit = m.heartbeat.interval + m.heartbeat.timeout;
   connect.limit = limit;
   heard();
@@ -107,6 +108,10 @@ function receive(m) {
   else if (m.type === "error") hint.textContent = m.message;
 }
 
+function short(user) {
+  return user.startsWith("guest-") ? user.slice(0, 12) : user;
+}
+
 function cell(name, text) {
   const c = document.createElement("span");
   c.className = name;
@@ -126,7 +131,7 @@ function show(m) {
   if (m.at) { at = m.at; lastShown = m.offset; }
   const li = document.createElement("li");
   const body = "data64" in m ? `binary ${m.data64}` : typeof m.data === "string" ? m.data : JSON.stringify(m.data);
-  li.append(cell("offset", m.offset ?? "·"), cell("time", new Date(m.time).toLocaleTimeString([], { hour12: false })), cell("body", body ?? "erased"), cell("user", m.user ?? ""));
+  li.append(cell("offset", m.offset ?? "·"), cell("time", new Date(m.time).toLocaleTimeString([], { hour12: false })), cell("body", body ?? "erased"), cell("user", short(m.user ?? "")));
   add(li);
 }
 
