@@ -57,7 +57,11 @@ func (f *follow) gap(g wire.Gap, at Position) {
 		f.goLive()
 	case g.Reason == channel.GapEpoch || at.Epoch != f.pos.Epoch:
 		if f.told != at.Epoch || f.pos.Epoch == at.Epoch {
-			f.raise(Gap{Reason: channel.GapEpoch, At: f.pos})
+			from := f.pos // to resume from there means to hear of the new log again, from its start
+			if at.Offset == 0 {
+				from = at
+			}
+			f.raise(Gap{Reason: channel.GapEpoch, At: from})
 			f.told = at.Epoch
 		}
 		f.begin(fill{goal: at, why: channel.GapTrimmed, fresh: true})

@@ -22,8 +22,8 @@ type peer struct {
 	br       *bufio.Reader
 	protocol wire.Protocol
 	waiting  []wire.Request
-	frames   int // read
-	mu       sync.Mutex
+	frames   int           // read
+	turn     chan struct{} // to write; no mutex, since a bubble's time stands still for those who wait for one
 }
 
 // The opcodes that matter.
@@ -37,7 +37,7 @@ const (
 
 // handshake upgrades a line.
 func handshake(conn net.Conn) (*peer, error) {
-	p := &peer{conn: conn, br: bufio.NewReader(conn)}
+	p := &peer{conn: conn, br: bufio.NewReader(conn), turn: make(chan struct{}, 1)}
 	r, err := http.ReadRequest(p.br)
 	if err != nil {
 		return nil, err
@@ -95,8 +95,8 @@ func (p *peer) writeFrame(op byte, payload []byte) error {
 		h[1] = 127
 		h = binary.BigEndian.AppendUint64(h, uint64(n))
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.turn <- struct{}{}
+	defer func() { <-p.turn }()
 	_, err := p.conn.Write(append(h, payload...))
 	return err
 }

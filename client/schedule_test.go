@@ -53,6 +53,7 @@ type schedule struct {
 	rnd   *rand.Rand
 	acked map[string]Position
 	json  bool
+	checkers [2]*checker
 }
 
 const scheduled = channel.Name("room:1")
@@ -98,6 +99,17 @@ func runSchedule(t *testing.T, seed uint64) {
 		case <-done:
 		case <-time.After(time.Hour):
 			t.Errorf("seed %d: readers do not arrive at the head", seed)
+			s.sv.mu.Lock()
+			lg := s.sv.log(scheduled)
+			t.Logf("chaos %+v head %v base %v breaks %d", s.ch, lg.head, lg.base, lg.breaks)
+			s.sv.mu.Unlock()
+			for _, k := range s.checkers {
+				k.c.mu.Lock()
+				for _, sub := range k.c.subs {
+					t.Logf("at %v follow %+v queue %d", k.at, sub.follow, sub.queue.len())
+				}
+				k.c.mu.Unlock()
+			}
 		}
 		cancel()
 		<-done
@@ -200,9 +212,11 @@ func (s *schedule) checkLog() {
 // read follows the log, in life after life, until it stands at the head of a log that is at rest. Between two records
 // there is no hole, or a Gap that says the truth.
 func (s *schedule) read(ctx context.Context, who int, at Position) {
-	k := checker{s: s, who: who, at: at}
+	k := &checker{s: s, who: who, at: at}
+	s.checkers[who] = k
 	for {
 		c := s.client()
+		k.c = c
 		sub, err := c.Subscribe(ctx, string(scheduled), SubscribeOptions{After: k.at, BufferRecords: 1 + s.roll(40)})
 		for n := s.roll(200); err == nil && (n > 0 || s.calm()) && !s.arrived(k.at); n-- {
 			var e Event
@@ -248,6 +262,7 @@ type checker struct {
 	at    Position // behind the last event
 	loose bool     // a Gap said that the log is another
 	voids int
+	c *Client
 }
 
 func (k *checker) take(e Event) {
@@ -274,10 +289,8 @@ func (k *checker) gap(g Gap) {
 		if k.voids++; k.voids > 2*breaks {
 			k.s.t.Errorf("seed %d: reader %d got %d gaps %v of a log that broke %d times", k.s.seed, k.who, k.voids, g, breaks)
 		}
-		k.loose = true
-		if g.Reason != channel.GapEpoch {
-			k.at, k.loose = g.At, g.At.Offset == 0
-		}
+		k.loose = g.Reason == channel.GapEpoch && g.At == k.at
+		k.at = g.At
 		return
 	}
 	if !k.loose && g.From != k.at.Offset+1 || g.To != g.At.Offset || g.To > trimmed {

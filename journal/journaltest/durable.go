@@ -8,9 +8,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,6 +64,56 @@ func checkClose(t *testing.T, open Open) {
 	}
 	if _, err := w.j.Heads(context.Background(), []channel.Name{n}); !errors.Is(err, journal.ErrClosed) {
 		t.Fatalf("heads of a closed journal: %v", err)
+	}
+}
+
+// checkCloseWaits closes while a record is on its way: Close returns after its done, not before.
+func checkCloseWaits(t *testing.T, open Open) {
+	carrying, carryOn := make(chan struct{}), make(chan struct{})
+	var stopped, refused atomic.Bool
+	j, end := open(t, t.TempDir(), Options{Clock: time.Now, Policies: policies, Carry: func([]channel.Record) {
+		if stopped.CompareAndSwap(false, true) {
+			close(carrying)
+			<-carryOn
+		}
+	}})
+	var answered, before atomic.Bool
+	var others sync.WaitGroup
+	others.Go(func() {
+		j.Append(channel.Record{Channel: "a:x", Body: []byte("1")}, func(channel.Position, error) { answered.Store(true) })
+	})
+	<-carrying
+	others.Go(func() {
+		end()
+		before.Store(answered.Load())
+	})
+	// Once appends are refused, the closing has begun.
+	for !refused.Load() {
+		j.Append(channel.Record{Channel: "a:y", Body: []byte("1")}, func(_ channel.Position, err error) {
+			if errors.Is(err, journal.ErrClosed) {
+				refused.Store(true)
+			}
+		})
+		runtime.Gosched()
+	}
+	close(carryOn)
+	others.Wait()
+	if !before.Load() {
+		t.Fatal("Close returned before the done of a record appended before it")
+	}
+}
+
+// checkEpochs: no two journals share an epoch.
+func checkEpochs(t *testing.T, open Open) {
+	seen := map[uint64]bool{}
+	for range 4 {
+		w := enter(t, open, t.TempDir())
+		epoch := w.head(t, "a:x").Epoch
+		if epoch == 0 || seen[epoch] {
+			t.Fatalf("epoch %d, others %v", epoch, seen)
+		}
+		seen[epoch] = true
+		w.end()
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 type Journal interface {
 	journal.Appender
 	journal.Reader
+	// Tier decides what the suite asks for: of a durable journal, that it outlives its process.
 	Tier() journal.Tier
 }
 
@@ -59,6 +60,8 @@ func Run(t *testing.T, open Open) {
 		{"head snapshot", checkHeadSnapshot},
 		{"canceled", checkCanceled},
 		{"close", checkClose},
+		{"close waits", checkCloseWaits},
+		{"epochs", checkEpochs},
 		{"reopen", checkReopen},
 		{"kill", checkKill},
 	} {

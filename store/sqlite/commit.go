@@ -27,10 +27,10 @@ type batchWork struct {
 
 // transact makes the records of a batch true in one transaction: dedupe, position, chain, trim, heads. The results count
 // only if err is nil; certain is explained at inTransaction.
-func (w *writer) transact(ctx context.Context, batch []request) (results []result, records []channel.Record, err error, certain bool) {
+func (w *writer) transact(ctx context.Context, batch []request) (results []result, records []channel.Record, certain bool, err error) {
 	b := &batchWork{results: make([]result, len(batch)), states: map[channel.Name]logState{}}
 	now := w.s.o.Clock()
-	err, certain = w.inTransaction(ctx, func() error {
+	certain, err = w.inTransaction(ctx, func() error {
 		if err := w.place(ctx, b, batch, now); err != nil {
 			return err
 		}
@@ -55,12 +55,12 @@ func (w *writer) transact(ctx context.Context, batch []request) (results []resul
 		return w.moveHeads(ctx, b)
 	})
 	if err != nil {
-		return nil, nil, err, certain
+		return nil, nil, certain, err
 	}
 	for n, st := range b.states {
 		w.remember(n, st)
 	}
-	return b.results, b.records, nil, true
+	return b.results, b.records, true, nil
 }
 
 // place gives each record of the batch that is new its position, and everyone else the answer known already.

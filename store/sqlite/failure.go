@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 
 	"carillon/journal"
@@ -24,8 +25,13 @@ func isDamage(err error) bool {
 	case lib.SQLITE_CORRUPT, lib.SQLITE_NOTADB:
 		return true
 	}
-	return errors.Is(err, journal.ErrDamaged)
+	// The tables are STRICT: a value of another type was not written by us. database/sql has no error value for it.
+	return errors.Is(err, journal.ErrDamaged) || strings.HasPrefix(err.Error(), "sql: Scan error")
 }
+
+// isOver tells from the outcome of ROLLBACK that no transaction is open any more: SQLite says SQLITE_ERROR where it has
+// rolled back by itself.
+func isOver(rollback error) bool { return rollback == nil || code(rollback) == lib.SQLITE_ERROR }
 
 func isFull(err error) bool {
 	c := code(err)
@@ -37,8 +43,8 @@ func isFull(err error) bool {
 func outcome(err error, certain bool) error {
 	switch {
 	case isFull(err) && certain:
-		return fmt.Errorf("%w: %v", journal.ErrFull, err)
+		return fmt.Errorf("%w: %w", journal.ErrFull, err)
 	default:
-		return fmt.Errorf("%w: %v", journal.ErrUnconfirmed, err)
+		return fmt.Errorf("%w: %w", journal.ErrUnconfirmed, err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -41,25 +40,35 @@ const (
 // Open opens the journal in the folder dir, or begins one there. Two processes cannot share a folder. Its errors say
 // what to do; that of a damaged database wraps journal.ErrDamaged.
 func Open(ctx context.Context, dir string, o Options) (*Store, error) {
-	o.complete()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("data folder: %w", err)
-	}
-	lock, err := lockFolder(dir)
+	s, w, err := openIdle(ctx, dir, o)
 	if err != nil {
 		return nil, err
-	}
-	s := &Store{o: o, lock: lock, wake: make(chan struct{}, 1)}
-	if err := s.open(ctx, filepath.Join(dir, fileName)); err != nil {
-		return nil, errors.Join(advise(dir, err), s.closeAll())
-	}
-	w := newWriter(s)
-	if err := w.connect(ctx); err != nil {
-		return nil, errors.Join(advise(dir, err), s.closeAll())
 	}
 	s.committer.Add(1)
 	go w.run()
 	return s, nil
+}
+
+// openIdle is Open without the committer's goroutine.
+func openIdle(ctx context.Context, dir string, o Options) (*Store, *writer, error) {
+	o.complete()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, nil, fmt.Errorf("data folder: %w", err)
+	}
+	lock, err := lockFolder(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &Store{o: o, lock: lock, wake: make(chan struct{}, 1)}
+	if err := s.open(ctx, filepath.Join(dir, fileName)); err != nil {
+		return nil, nil, errors.Join(advise(dir, err), s.closeAll())
+	}
+	w := newWriter(s)
+	if err := w.connect(ctx); err != nil {
+		w.disconnect()
+		return nil, nil, errors.Join(advise(dir, err), s.closeAll())
+	}
+	return s, w, nil
 }
 
 func advise(dir string, err error) error {
@@ -89,12 +98,10 @@ func lockFolder(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// source is the URI of a database file with settings for each connection.
 func source(path string, pragmas ...string) string {
-	q := url.Values{}
-	for _, p := range pragmas {
-		q.Add("_pragma", p)
-	}
-	return (&url.URL{Scheme: "file", Path: path, RawQuery: q.Encode()}).String()
+	path = strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
+	return "file:" + path + "?_pragma=" + strings.Join(pragmas, "&_pragma=")
 }
 
 func (s *Store) open(ctx context.Context, path string) (err error) {

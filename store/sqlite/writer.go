@@ -10,13 +10,15 @@ import (
 
 	"carillon/channel"
 	"carillon/journal"
+
+	lib "modernc.org/sqlite/lib"
 )
 
 const (
-	maxLogs  = 65536       // logs whose state is kept in memory, in each of two generations
-	tick     = time.Second // between two rounds of housekeeping
-	keepRows = 1000        // rows that one round of housekeeping drops at most
-	keepLogs = 256         // logs that one round of housekeeping looks at
+	maxLogs  = 65536           // logs whose state is kept in memory, in each of two generations
+	tick     = 5 * time.Second // between two rounds of housekeeping
+	keepRows = 1000            // rows that one round of housekeeping drops at most
+	keepLogs = 256             // logs that one round of housekeeping looks at
 )
 
 // writer is the committer: the only one who writes, on the only connection that may. It lives on one goroutine.
@@ -29,6 +31,8 @@ type writer struct {
 	forget, oldestAt                 *sql.Stmt
 	surplus, drop, sweepLogs         *sql.Stmt
 	findIDs, addIDs, addRows, moveTo many
+	stmts                            []**sql.Stmt // those prepared, to be closed
+	manies                           []*many
 
 	logs     map[channel.Name]logState // committed states, those used lately
 	older    map[channel.Name]logState
@@ -43,6 +47,9 @@ func newWriter(s *Store) *writer {
 // connect takes a fresh connection and prepares everything on it.
 func (w *writer) connect(ctx context.Context) (err error) {
 	if w.conn, err = w.s.writing.Conn(ctx); err != nil {
+		return err
+	}
+	if err := w.insistOnDurability(ctx); err != nil {
 		return err
 	}
 	for stmt, text := range map[**sql.Stmt]string{
@@ -62,6 +69,7 @@ func (w *writer) connect(ctx context.Context) (err error) {
 		if *stmt, err = w.conn.PrepareContext(ctx, text); err != nil {
 			return fmt.Errorf("prepare: %w", err)
 		}
+		w.stmts = append(w.stmts, stmt)
 	}
 	for m, text := range map[*many][2]string{
 		&w.findIDs: {"SELECT key, hash, binary, offset, tag FROM ids WHERE key IN (%rows%)", "?"},
@@ -74,15 +82,41 @@ func (w *writer) connect(ctx context.Context) (err error) {
 		if *m, err = prepareMany(ctx, w.conn, text[0], text[1]); err != nil {
 			return fmt.Errorf("prepare: %w", err)
 		}
+		w.manies = append(w.manies, m)
 	}
 	return nil
 }
 
-// disconnect drops the connection for good: what is unknown about it ends with it. Its statements end with it too.
+// insistOnDurability refuses a connection on which a commit would not mean what TierDurable says.
+func (w *writer) insistOnDurability(ctx context.Context) error {
+	var mode string
+	var sync int
+	if err := w.conn.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
+		return err
+	}
+	if err := w.conn.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&sync); err != nil {
+		return err
+	}
+	if mode != "wal" || sync != 2 {
+		return fmt.Errorf("the database runs with journal_mode %s and synchronous %d, not with WAL and FULL: is its folder on a network file system?", mode, sync)
+	}
+	return nil
+}
+
+// disconnect drops the connection for good: what is unknown about it ends with it. SQLite keeps a connection open,
+// and its files with it, until its last statement is closed.
 func (w *writer) disconnect() {
 	if w.conn == nil {
 		return
 	}
+	for _, stmt := range w.stmts {
+		_ = (*stmt).Close()
+		*stmt = nil
+	}
+	for _, m := range w.manies {
+		_ = m.close()
+	}
+	w.stmts, w.manies = nil, nil
 	_ = w.conn.Raw(func(any) error { return driver.ErrBadConn })
 	_ = w.conn.Close()
 	w.conn = nil
@@ -101,9 +135,7 @@ func (w *writer) run() {
 			w.write(ctx, batch)
 			continue
 		case closed:
-			if w.conn != nil {
-				_ = w.conn.Close()
-			}
+			w.disconnect()
 			return
 		}
 		select {
@@ -116,7 +148,7 @@ func (w *writer) run() {
 
 // write makes one batch true and answers it, or fails it together with what waits behind it.
 func (w *writer) write(ctx context.Context, batch []request) {
-	results, records, err, certain := w.transact(ctx, batch)
+	results, records, certain, err := w.transact(ctx, batch)
 	if err == nil {
 		if len(records) > 0 {
 			w.s.o.Carry(records)
@@ -160,7 +192,7 @@ func byChannel(batch []request) (parts [][]request) {
 
 // inTransaction runs f between BEGIN and COMMIT. After an error everything remembered is forgotten, and certain tells that
 // nothing of f is or will become true.
-func (w *writer) inTransaction(ctx context.Context, f func() error) (err error, certain bool) {
+func (w *writer) inTransaction(ctx context.Context, f func() error) (certain bool, err error) {
 	defer func() {
 		if err != nil {
 			w.logs, w.older, w.oldestID = map[channel.Name]logState{}, nil, 0
@@ -169,12 +201,12 @@ func (w *writer) inTransaction(ctx context.Context, f func() error) (err error, 
 	if w.conn == nil {
 		if err := w.connect(ctx); err != nil {
 			w.disconnect()
-			return err, true
+			return true, err
 		}
 	}
 	if _, err := w.begin.ExecContext(ctx); err != nil {
 		w.disconnect()
-		return err, true
+		return true, err
 	}
 	committing := false
 	if err = f(); err == nil {
@@ -182,14 +214,15 @@ func (w *writer) inTransaction(ctx context.Context, f func() error) (err error, 
 		_, err = w.commit.ExecContext(ctx)
 	}
 	if err == nil {
-		return nil, true
+		return true, nil
 	}
 	_, undone := w.rollback.ExecContext(ctx)
 	if undone != nil || committing {
 		w.disconnect()
 	}
-	// A log that could not be written to its end holds no commit mark; one that could not be synced may hold it.
-	return err, !committing || isFull(err) && undone == nil
+	// A log that could not be written to its end for want of space holds no commit mark; after any other failure of
+	// COMMIT, one may lie on the disk and be found after a crash.
+	return !committing || code(err) == lib.SQLITE_FULL && isOver(undone), err
 }
 
 var errNoRecord = errors.New("the last record is missing")
