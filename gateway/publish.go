@@ -101,6 +101,7 @@ func publicError(err error) error {
 		{journal.ErrBusy, wire.CodeBusy},
 		{journal.ErrClosed, wire.CodeUnavailable},
 		{journal.ErrClass, wire.CodeUnsupported},
+		{journal.ErrEmpty, wire.CodeBadRequest},
 		{context.DeadlineExceeded, wire.CodeUnavailable},
 	} {
 		if errors.Is(err, known.err) {

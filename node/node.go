@@ -20,6 +20,7 @@ import (
 	"carillon/gateway/auth"
 	"carillon/gateway/hub"
 	"carillon/gateway/session"
+	"carillon/gateway/transport"
 	"carillon/gateway/transport/ws"
 	"carillon/journal/memory"
 	"carillon/store/sqlite"
@@ -105,7 +106,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 		Settings: o.Settings, Backend: n.gateway, Hub: n.hub, Identify: identify(keys, o.Dev),
 		Formats: formats, Name: "carillon/" + o.Version, Log: o.Log,
 	})
-	n.sockets = ws.New(ws.Options{Protocols: subprotocols(), MaxMessage: o.Settings.MaxFrame}, n.sessions.Accept)
+	n.sockets = ws.New(ws.Options{Protocols: subprotocols(), MaxMessage: o.Settings.MaxFrame}, func(c transport.Conn) transport.Inbox { return n.sessions.Accept(c, nil) })
 	return n, nil
 }
 
@@ -236,7 +237,7 @@ func (n *Node) Close(ctx context.Context) error {
 		err = n.server.Shutdown(ctx)
 		n.serving.Wait()
 	}
-	n.sessions.Drain(time.Second)
+	n.sessions.Drain(ctx, 0, time.Second)
 	if e := n.sockets.Shutdown(ctx); err == nil {
 		err = e
 	}

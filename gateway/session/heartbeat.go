@@ -3,13 +3,14 @@ package session
 import (
 	"time"
 
+	"carillon/gateway/auth"
 	"carillon/wire"
 )
 
 // due implements timed: heartbeat, the deadline of connect, requests that nobody answered, the end of the token. It
 // runs on the wheel's goroutine, for all connections; nothing it calls waits for a line.
 func (s *Session) due(now time.Time) time.Time {
-	o := &s.sv.o.Settings
+	o := s.sv.settings.Load()
 	s.mu.Lock()
 	ph, born, who := s.phase, s.born, s.who
 	late := s.overdue(now)
@@ -28,7 +29,7 @@ func (s *Session) due(now time.Time) time.Time {
 	for _, id := range late {
 		s.answer(id, nil, &wire.Error{Code: wire.CodeUnconfirmed, Text: "The server did not get an answer in time; send it again with the same idem."})
 	}
-	if !who.Expires.IsZero() && !now.Before(who.Expires) {
+	if end := expiry(who, born, o); !end.IsZero() && !now.Before(end) {
 		s.end(wire.CodeTokenExpired)
 		return time.Time{}
 	}
@@ -38,6 +39,17 @@ func (s *Session) due(now time.Time) time.Time {
 	}
 	s.remind(now)
 	return s.nextDue(now)
+}
+
+// expiry is when a conversation must end: with its token, or after the longest life of a connection; zero: never.
+func expiry(who *auth.Identity, born int64, o *Settings) time.Time {
+	end := who.Expires
+	if o.Lifetime > 0 {
+		if at := time.Unix(0, born).Add(o.Lifetime); end.IsZero() || at.Before(end) {
+			end = at
+		}
+	}
+	return end
 }
 
 // lastSign is when the client was last heard, or when the machine came back from standing still: then it could not speak.
@@ -51,15 +63,16 @@ func (s *Session) lastSign() time.Time {
 
 // remind sends what the time asks for: a ping, a word about the token. A line that is full has enough to carry.
 func (s *Session) remind(now time.Time) {
-	o := &s.sv.o.Settings
+	o := s.sv.settings.Load()
 	s.mu.Lock()
 	ping := now.UnixNano()-max(s.pinged, s.born) >= int64(o.Heartbeat)
 	if ping {
 		s.pinged = now.UnixNano()
 	}
-	expiring := !s.told && !s.who.Expires.IsZero() && s.who.Expires.Sub(now) <= o.ExpiryNotice
+	end := expiry(s.who, s.born, o)
+	in := end.Sub(now)
+	expiring := !s.told && !end.IsZero() && in <= o.ExpiryNotice
 	s.told = s.told || expiring
-	in := s.who.Expires.Sub(now)
 	s.mu.Unlock()
 	if expiring {
 		s.send(&wire.Message{Type: wire.MsgExpiring, In: max(in, time.Millisecond)})
@@ -72,7 +85,7 @@ func (s *Session) remind(now time.Time) {
 // overdue returns the requests that are older than the bound; s.mu is held.
 func (s *Session) overdue(now time.Time) []uint64 {
 	var ids []uint64
-	bound := now.Add(-s.sv.o.Settings.RequestTimeout).UnixNano()
+	bound := now.Add(-s.sv.settings.Load().RequestTimeout).UnixNano()
 	for i := range s.calls {
 		if s.calls[i].since <= bound {
 			ids = append(ids, s.calls[i].id)
@@ -83,7 +96,7 @@ func (s *Session) overdue(now time.Time) []uint64 {
 
 // nextDue is the earliest of all deadlines of an open conversation.
 func (s *Session) nextDue(now time.Time) time.Time {
-	o := &s.sv.o.Settings
+	o := s.sv.settings.Load()
 	dead := s.lastSign().Add(o.Heartbeat + o.Timeout)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,7 +113,7 @@ func (s *Session) nextDue(now time.Time) time.Time {
 			next = at
 		}
 	}
-	if e := s.who.Expires; !e.IsZero() {
+	if e := expiry(s.who, s.born, o); !e.IsZero() {
 		if !s.told {
 			e = e.Add(-o.ExpiryNotice)
 		}

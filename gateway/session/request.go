@@ -25,12 +25,12 @@ var requests = sync.Pool{New: func() any { r := make([]wire.Request, 0, 4); retu
 func (s *Session) Message(b []byte, binary bool) error {
 	now := time.Now()
 	s.heard.Store(now.UnixNano())
-	if binary != s.protocol.Binary {
+	if binary != s.format.Protocol.Binary {
 		return &transport.CloseError{Code: closeUnsupportedData, Reason: "text frames for " + wire.SubprotocolJSON + ", binary frames for " + wire.SubprotocolMessagePack}
 	}
 	pooled := requests.Get().(*[]wire.Request)
 	s.reading.Store(true)
-	rs, err := s.protocol.Codec.DecodeRequests(b, (*pooled)[:0])
+	rs, err := s.format.Protocol.Codec.DecodeRequests(b, (*pooled)[:0])
 	if err != nil {
 		s.refuseFrame(wire.AsError(err), rs, now)
 	} else {
@@ -59,7 +59,7 @@ func (s *Session) refuseFrame(e *wire.Error, rs []wire.Request, now time.Time) {
 		s.errors = errorBudget{since: now.UnixNano()}
 	}
 	s.errors.n++
-	over := s.errors.n >= s.sv.o.Settings.MaxErrors
+	over := s.errors.n >= s.sv.settings.Load().MaxErrors
 	s.mu.Unlock()
 	if over {
 		s.end(wire.CodeTooManyErrors)
@@ -72,7 +72,7 @@ func (s *Session) handle(r *wire.Request) {
 	phase, busy := s.phase, s.calling(r.ID)
 	s.mu.Unlock()
 	switch {
-	case phase >= ending:
+	case phase >= draining: // the client sends it again, to whoever takes over
 	case r.Type == wire.ReqPong:
 	case phase == waiting && r.Type != wire.ReqConnect:
 		s.fail(r.ID, &wire.Error{Code: wire.CodeUnauthorized, Text: "Send connect first, and wait for connected."})
@@ -144,7 +144,8 @@ func (s *Session) calling(id uint64) bool {
 // begin opens a request. At the bound it waits, and with it the reader, until one of them ends, which all do in time.
 func (s *Session) begin(id uint64) bool {
 	s.mu.Lock()
-	for len(s.calls) >= s.sv.o.Settings.MaxInFlight && s.phase == open {
+	settings := s.sv.settings.Load()
+	for len(s.calls) >= settings.MaxInFlight && s.phase == open {
 		if s.room == nil {
 			s.room = make(chan struct{})
 		}
@@ -166,7 +167,7 @@ func (s *Session) begin(id uint64) bool {
 	s.calls = append(s.calls, call{id: id, since: now.UnixNano()})
 	s.mu.Unlock()
 	if first {
-		s.sv.wheel.soon(&s.spoke, now.Add(s.sv.o.Settings.RequestTimeout))
+		s.sv.wheel.soon(&s.spoke, now.Add(settings.RequestTimeout))
 	}
 	return true
 }
@@ -190,6 +191,13 @@ func (s *Session) finish(id uint64) bool {
 	return false
 }
 
+// drained tells whether a draining conversation has nothing under way any more.
+func (s *Session) drained() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.phase == draining && len(s.calls) == 0
+}
+
 // makeRoom lets a reader go on that waits in begin; s.mu is held.
 func (s *Session) makeRoom() {
 	if s.room != nil {
@@ -205,10 +213,13 @@ func (s *Session) answer(id uint64, m *wire.Message, err error) {
 	}
 	if err != nil {
 		s.fail(id, err)
-		return
+	} else {
+		m.ID = id
+		s.send(m)
 	}
-	m.ID = id
-	s.send(m)
+	if s.drained() {
+		s.end(wire.CodeDrain)
+	}
 }
 
 // connect opens the conversation.
@@ -230,20 +241,28 @@ func (s *Session) connect(r *wire.Request) {
 		s.end(wire.CodeForbidden)
 		return
 	}
+	if !s.sv.admit(who.User) {
+		s.mu.Unlock()
+		s.fail(r.ID, &wire.Error{Code: wire.CodeTooManyConnections})
+		s.end(wire.CodeTooManyConnections)
+		return
+	}
 	s.phase, s.who = open, who
 	s.mu.Unlock()
-	o := &s.sv.o
+	o, settings := &s.sv.o, s.sv.settings.Load()
 	s.send(&wire.Message{
 		Type: wire.MsgConnected, ID: r.ID, Time: time.Now(), Expires: untilExpiry(who),
 		Hello: wire.Hello{
 			Conn: s.name(), User: who.User, Server: o.Name,
-			Heartbeat: wire.Heartbeat{Interval: o.Settings.Heartbeat, Timeout: o.Settings.Timeout},
+			Heartbeat: wire.Heartbeat{Interval: settings.Heartbeat, Timeout: settings.Timeout},
 			Limits: wire.Limits{
-				Body: channel.DefaultPolicy().MaxBody, Channels: o.Settings.MaxChannels,
-				InFlight: o.Settings.MaxInFlight, Batch: wire.MaxBatch, Frame: o.Settings.MaxFrame,
+				Body: channel.DefaultPolicy().MaxBody, Channels: settings.MaxChannels,
+				InFlight: settings.MaxInFlight, Batch: wire.MaxBatch, Frame: settings.MaxFrame,
 			},
 		},
 	})
+	s.own(channel.All)
+	s.own(channel.Own(who.User))
 	s.sv.wheel.soon(&s.spoke, s.nextDue(time.Now()))
 	o.Log.Debug("connected", "conn", s.name(), "user", who.User, "client", r.Name, "remote", s.conn.Info().Remote)
 }

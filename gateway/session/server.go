@@ -18,12 +18,14 @@ type Settings struct {
 	Timeout        time.Duration // for a sign of life after a ping
 	ConnectTimeout time.Duration // from the handshake to connect
 	RequestTimeout time.Duration // until an unanswered request is answered "unconfirmed"
+	Lifetime       time.Duration // of a connection; 0: as long as its token
 	ExpiryNotice   time.Duration // how long before its end a token is announced as expiring
 	MaxChannels    int           // subscriptions of a connection
 	MaxInFlight    int           // requests of a connection without their reply; then the reader stops
 	MaxFrame       int           // bytes of a frame from the client, which may hold many requests
 	MaxOutbox      int           // bytes of replies that wait for a connection
 	MaxErrors      int           // malformed requests a minute; then 4007
+	MaxPerUser     int           // connections of one user; the next one gets 4005. 0: no bound
 }
 
 // DefaultSettings returns the documented figures.
@@ -39,6 +41,7 @@ func DefaultSettings() Settings {
 		MaxFrame:       256 << 10,
 		MaxOutbox:      4 << 20,
 		MaxErrors:      10,
+		MaxPerUser:     5,
 	}
 }
 
@@ -46,6 +49,12 @@ func DefaultSettings() Settings {
 type Format struct {
 	Protocol wire.Protocol
 	Framing  transport.Framing
+}
+
+// format is a Format with its number.
+type format struct {
+	Format
+	number int
 }
 
 // Options is what a Server is made of. All fields are needed.
@@ -62,12 +71,15 @@ type Options struct {
 
 // Server makes sessions and keeps what they share: the timing wheel, the settings, the list of those alive.
 type Server struct {
-	o      Options
-	wheel  *wheel
-	counts counters
+	o        Options
+	settings atomic.Pointer[Settings]
+	formats  []*format
+	wheel    *wheel
+	counts   counters
 
 	mu       sync.Mutex
 	sessions map[*Session]struct{}
+	users    map[string]int // open conversations
 	draining bool
 }
 
@@ -88,8 +100,16 @@ type Stats struct {
 
 // NewServer starts the timing wheel.
 func NewServer(o Options) *Server {
-	return &Server{o: o, wheel: newWheel(), sessions: make(map[*Session]struct{})}
+	sv := &Server{o: o, wheel: newWheel(), sessions: make(map[*Session]struct{}), users: make(map[string]int)}
+	sv.Configure(o.Settings)
+	for i, f := range o.Formats {
+		sv.formats = append(sv.formats, &format{Format: f, number: i})
+	}
+	return sv
 }
+
+// Configure changes the settings. Conversations that are open go by the new ones from now on.
+func (sv *Server) Configure(s Settings) { sv.settings.Store(&s) }
 
 // Stats reads the counters.
 func (sv *Server) Stats() Stats {
@@ -102,44 +122,15 @@ func (sv *Server) Stats() Stats {
 	return s
 }
 
-// Drain tells every client to come back after a moment and ends its connection, the last frame after its replies.
-// Connections that come later are turned away in the same manner.
-func (sv *Server) Drain(after time.Duration) {
-	sv.mu.Lock()
-	sv.draining = true
-	all := make([]*Session, 0, len(sv.sessions))
-	for s := range sv.sessions {
-		all = append(all, s)
-	}
-	sv.mu.Unlock()
-	for _, s := range all {
-		s.drain(after)
-	}
-}
-
 // Close stops the wheel. The connections must have ended before: the transport waits for them.
 func (sv *Server) Close() { sv.wheel.Close() }
 
-func (sv *Server) enter(s *Session) (draining bool) {
-	sv.counts.opened.Add(1)
-	sv.mu.Lock()
-	defer sv.mu.Unlock()
-	sv.sessions[s] = struct{}{}
-	return sv.draining
-}
-
-func (sv *Server) forget(s *Session) {
-	sv.counts.closed.Add(1)
-	sv.mu.Lock()
-	defer sv.mu.Unlock()
-	delete(sv.sessions, s)
-}
-
-func (sv *Server) format(p wire.Protocol, f transport.Framing) int {
-	for i, format := range sv.o.Formats {
+// find returns the format of a line; nil if there is none.
+func (sv *Server) find(p wire.Protocol, f transport.Framing) *format {
+	for _, format := range sv.formats {
 		if format.Protocol.Name == p.Name && format.Framing == f {
-			return i
+			return format
 		}
 	}
-	return -1
+	return nil
 }

@@ -24,22 +24,23 @@ type phase uint8
 const (
 	waiting phase = iota // for connect
 	open
-	ending // the close frame is queued: nothing more is read or said
+	draining // nothing more is read; what is under way is finished
+	ending   // the close frame is queued: nothing more is read or said
 	gone
 )
 
 // Session is one client's conversation. The transport calls its Inbox methods, the Outlet its Source methods, the wheel due.
 type Session struct {
-	sv       *Server
-	conn     transport.Conn
-	protocol wire.Protocol
-	format   int
-	id       [16]byte // unguessable; the first half is the Origin of what it publishes
-	out      transport.Outlet
-	spoke    spoke
-	heard    atomic.Int64 // last sign of life, Unix nanoseconds
-	reading  atomic.Bool  // the reader is in Message and will kick the Outlet when it leaves
-	asked    atomic.Bool  // a fan-out worker will call Resume
+	sv      *Server
+	conn    transport.Conn
+	format  *format
+	id      [16]byte // unguessable; the first half is the Origin of what it publishes
+	out     transport.Outlet
+	spoke   spoke
+	heard   atomic.Int64 // last sign of life, Unix nanoseconds
+	reading atomic.Bool  // the reader is in Message and will kick the Outlet when it leaves
+	asked   atomic.Bool  // a fan-out worker will call Resume
+	left    func()       // called once when the line is gone; nil: nobody cares
 
 	mu     sync.Mutex
 	phase  phase
@@ -48,7 +49,8 @@ type Session struct {
 	pinged int64 // last ping, Unix nanoseconds
 	told   bool  // that the token expires
 	subs   []*sub
-	ready  subList // have something to send; see Gather
+	ready  subList // have something to send
+	turn   subList // have their turn in this round; see Begin
 	given  subList // have bytes in the write under way
 	calls  []call  // requests without their reply
 	room   chan struct{}
@@ -61,28 +63,31 @@ type call struct {
 	since int64 // Unix nanoseconds
 }
 
-// Accept begins a conversation on a new line. It is what a transport calls to get the line's Inbox.
-func (sv *Server) Accept(conn transport.Conn) transport.Inbox {
+// Accept begins a conversation on a new line: it is what a transport calls to get the line's Inbox. left, if not nil, is
+// called once when the line is gone. A line that speaks no known protocol is refused with nil.
+func (sv *Server) Accept(conn transport.Conn, left func()) transport.Inbox {
 	info := conn.Info()
-	s := &Session{sv: sv, conn: conn}
+	s := &Session{sv: sv, conn: conn, left: left}
+	p, _ := wire.Lookup(info.Protocol)
+	if s.format = sv.find(p, info.Framing); s.format == nil {
+		return nil
+	}
 	_, _ = rand.Read(s.id[:]) // never fails
-	var known bool
-	s.protocol, known = wire.Lookup(info.Protocol)
-	s.format = sv.format(s.protocol, info.Framing)
-	s.out.Init(conn, s, sv.o.Settings.MaxOutbox)
+	settings := sv.settings.Load()
+	s.out.Init(conn, s, settings.MaxOutbox)
 	now := time.Now()
 	s.born = now.UnixNano()
 	s.heard.Store(s.born)
 	draining := sv.enter(s)
-	switch {
-	case !known || s.format < 0:
-		s.end(wire.CodeVersion)
-	case draining:
-		s.drain(time.Second)
+	sv.wheel.set(&s.spoke, s, now.Add(settings.ConnectTimeout))
+	if draining {
+		s.drain(turnedAway)
 	}
-	sv.wheel.set(&s.spoke, s, now.Add(sv.o.Settings.ConnectTimeout))
 	return s
 }
+
+// turnedAway is when a client that comes during a drain shall come again.
+const turnedAway = time.Second
 
 // Origin is the number under which this connection publishes; never 0.
 func (s *Session) origin() uint64 { return binary.BigEndian.Uint64(s.id[:8]) | 1 }
@@ -122,8 +127,12 @@ func (s *Session) Closed(err error) {
 	s.leave(gone)
 	s.sv.wheel.remove(&s.spoke)
 	s.out.Shut()
-	s.sv.forget(s)
-	s.sv.o.Log.Debug("disconnected", "conn", s.name(), "user", s.user(), "remote", s.conn.Info().Remote,
+	user := s.user()
+	s.sv.forget(s, user)
+	if s.left != nil {
+		s.left()
+	}
+	s.sv.o.Log.Debug("disconnected", "conn", s.name(), "user", user, "remote", s.conn.Info().Remote,
 		"reason", closeReason(err), "after", time.Since(time.Unix(0, s.born)).Round(time.Millisecond))
 }
 
@@ -170,23 +179,32 @@ func (s *Session) end(code wire.Code) {
 		return
 	}
 	info := code.Info()
-	s.out.Control(s.conn.Info().Framing.AppendClose(nil, info.Number, string(code)), true)
+	s.out.Control(s.format.Framing.AppendClose(nil, info.Number, string(code)), true)
 	s.sv.o.Log.Debug("ending connection", "conn", s.name(), "code", string(code))
 }
 
-// drain tells the client to come back after a moment, and ends the conversation.
+// drain tells the client to come back after a moment, lets the requests under way finish, and ends the conversation.
 func (s *Session) drain(after time.Duration) {
-	m := wire.Message{Type: wire.MsgDrain, After: after, Text: wire.CodeDrain.Info().Sentence}
-	s.send(&m)
-	s.end(wire.CodeDrain)
-	s.out.Kick()
+	s.mu.Lock()
+	if s.phase >= draining {
+		s.mu.Unlock()
+		return
+	}
+	s.phase = draining
+	done := len(s.calls) == 0
+	s.makeRoom()
+	s.mu.Unlock()
+	s.send(&wire.Message{Type: wire.MsgDrain, After: after, Text: wire.CodeDrain.Info().Sentence})
+	if done {
+		s.end(wire.CodeDrain)
+	}
 }
 
 // frame encodes a message as one frame of this connection.
 func (s *Session) frame(m *wire.Message) []byte {
 	buf := scratch.Get().(*[]byte)
-	payload := s.protocol.Codec.AppendMessage((*buf)[:0], m)
-	f := s.conn.Info().Framing.AppendMessage(make([]byte, 0, len(payload)+frameOverhead), payload, s.protocol.Binary)
+	payload := s.format.Protocol.Codec.AppendMessage((*buf)[:0], m)
+	f := s.format.Framing.AppendMessage(make([]byte, 0, len(payload)+frameOverhead), payload, s.format.Protocol.Binary)
 	if cap(payload) <= keptScratch {
 		*buf = payload
 		scratch.Put(buf)

@@ -30,6 +30,19 @@ func (l *subList) pop() *sub {
 	return b
 }
 
+// join moves all of m to the end of l.
+func (l *subList) join(m *subList) {
+	switch {
+	case m.first == nil:
+		return
+	case l.last == nil:
+		*l = *m
+	default:
+		l.last.next, l.last = m.first, m.last
+	}
+	*m = subList{}
+}
+
 // list notes that a live subscription has something to send; s.mu is held.
 func (s *Session) list(b *sub) {
 	switch {
@@ -40,6 +53,14 @@ func (s *Session) list(b *sub) {
 		b.listed = true
 		s.ready.push(b)
 	}
+}
+
+// Begin implements transport.Source: what is ready now has its turn in this round. The reply to a subscribe is queued
+// before its subscription is listed, and a round takes replies after Begin: so no record overtakes the reply.
+func (s *Session) Begin() {
+	s.mu.Lock()
+	s.turn.join(&s.ready)
+	s.mu.Unlock()
 }
 
 // Wake implements hub.Waker: a fan-out worker writes what the subscription is due, as far as the line takes it.
@@ -57,7 +78,7 @@ func (b *sub) Resume() {}
 func (s *Session) Gather(dst [][]byte, budget int) ([][]byte, bool) {
 	for budget > 0 {
 		s.mu.Lock()
-		b := s.ready.pop()
+		b := s.turn.pop()
 		s.mu.Unlock()
 		if b == nil {
 			return dst, false

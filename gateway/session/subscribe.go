@@ -26,7 +26,8 @@ type sub struct {
 	next    *sub // in the list it is in
 	bytes   int  // given to the write under way
 	state   subState
-	listed  bool // in ready or given
+	own     bool // attached by the server: announcements, what is for this user alone
+	listed  bool // in ready, turn or given
 	again   bool // woken while in given
 }
 
@@ -46,6 +47,7 @@ func (s *Session) subscribe(r *wire.Request) {
 		}
 	}
 	b := &sub{s: s, channel: r.Channel}
+	s.disown(r.Channel)
 	known, full := s.enlist(b)
 	switch {
 	case known != nil && known.state == subLive:
@@ -66,7 +68,7 @@ func (s *Session) enlist(b *sub) (known *sub, full bool) {
 	if known = s.find(b.channel); known != nil {
 		return known, false
 	}
-	if len(s.subs) >= s.sv.o.Settings.MaxChannels {
+	if !b.own && len(s.subs) >= s.sv.settings.Load().MaxChannels+ownSubs {
 		return nil, true
 	}
 	s.subs = append(s.subs, b)
@@ -99,7 +101,7 @@ func (s *Session) attach(w want) {
 	var start hub.Start
 	err := error(hub.ErrPending)
 	if w.tries > 0 || w.from.Rewind == 0 {
-		cursor, start, err = s.sv.o.Hub.Attach(w.sub.channel, w.from, s.format, s.origin(), w.sub)
+		cursor, start, err = s.sv.o.Hub.Attach(w.sub.channel, w.from, s.format.number, s.origin(), w.sub)
 	}
 	var miss *hub.Miss
 	switch {
@@ -124,7 +126,7 @@ func (s *Session) attach(w want) {
 
 // attachAtHead subscribes where continuity is not to be had: records go on from the head, and the reply says what is missing.
 func (s *Session) attachAtHead(w want, why channel.Gap) {
-	cursor, start, err := s.sv.o.Hub.Attach(w.sub.channel, hub.From{}, s.format, s.origin(), w.sub)
+	cursor, start, err := s.sv.o.Hub.Attach(w.sub.channel, hub.From{}, s.format.number, s.origin(), w.sub)
 	if err != nil {
 		s.giveUp(w, &wire.Error{Code: wire.CodeUnavailable})
 		return
@@ -160,10 +162,12 @@ func (s *Session) subscribed(w want, cursor *hub.Cursor, start hub.Start, gap wi
 	if gap.Reason != channel.GapNone {
 		s.sv.counts.gaps.Add(1)
 	}
-	s.answer(w.id, &wire.Message{
-		Type: wire.MsgReply, Channel: b.channel, At: start.At, Gap: gap,
-		HasRecovered: !w.from.After.IsZero(), Recovered: gap.Reason == channel.GapNone,
-	}, nil)
+	if !b.own {
+		s.answer(w.id, &wire.Message{
+			Type: wire.MsgReply, Channel: b.channel, At: start.At, Gap: gap,
+			HasRecovered: !w.from.After.IsZero(), Recovered: gap.Reason == channel.GapNone,
+		}, nil)
+	}
 	s.mu.Lock()
 	if b.state == subPending {
 		b.state = subLive
@@ -176,7 +180,32 @@ func (s *Session) subscribed(w want, cursor *hub.Cursor, start hub.Start, gap wi
 // giveUp answers a subscribe that came to nothing.
 func (s *Session) giveUp(w want, err error) {
 	s.remove(w.sub)
+	if w.sub.own {
+		s.end(wire.CodeStateLost) // what is for this client would pass it by in silence
+		return
+	}
 	s.answer(w.id, nil, err)
+}
+
+// ownSubs is how many subscriptions the server itself attaches.
+const ownSubs = 2
+
+// own attaches a channel that the client need not ask for, from now on.
+func (s *Session) own(n channel.Name) {
+	b := &sub{s: s, channel: n, own: true}
+	if known, _ := s.enlist(b); known == nil {
+		s.attach(want{sub: b})
+	}
+}
+
+// disown lets a client's own subscribe take the place of the server's, so that it can resume.
+func (s *Session) disown(n channel.Name) {
+	s.mu.Lock()
+	b := s.find(n)
+	s.mu.Unlock()
+	if b != nil && b.own && s.remove(b) {
+		b.detach()
+	}
 }
 
 // remove takes a subscription off the session; false if it is off already.

@@ -9,6 +9,9 @@ import (
 // Source supplies what a connection has to say beyond its queue: the records its cursors are due. Its methods are
 // called only by whoever holds the connection's write state, so never two at once, and with no lock held.
 type Source interface {
+	// Begin opens a round, before the replies of the round are taken. What becomes ready from now on waits for the next
+	// round: so a reply that was queued before something became ready goes out before it.
+	Begin()
 	// Gather appends framed bytes to dst, whole frames only, up to about budget bytes; more says that not all fitted.
 	Gather(dst [][]byte, budget int) (out [][]byte, more bool)
 	// Wrote tells how many of the gathered bytes went out. If the last frame was cut in two it returns a copy of its

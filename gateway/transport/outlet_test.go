@@ -151,6 +151,8 @@ func (s *tail) enter() {
 	}
 }
 
+func (s *tail) Begin() {}
+
 func (s *tail) Gather(dst [][]byte, budget int) ([][]byte, bool) {
 	s.enter()
 	defer s.inside.Store(false)
@@ -470,6 +472,7 @@ func (c *taker) Info() Info { return Info{} }
 // silent is a Source with one frame a Gather.
 type silent struct{ frame []byte }
 
+func (s *silent) Begin()                                      {}
 func (s *silent) Gather(dst [][]byte, _ int) ([][]byte, bool) { return append(dst, s.frame), false }
 func (s *silent) Wrote(int) []byte                            { return nil }
 func (s *silent) Again()                                      {}

@@ -40,6 +40,7 @@ func (b *batch) release() {
 func (o *Outlet) round() outcome {
 	b := batches.Get().(*batch)
 	defer b.release()
+	o.src.Begin()
 	ending := o.take(b)
 	if !ending && b.size < roundBytes {
 		before := len(b.bufs)

@@ -106,7 +106,8 @@ func (l *line) Closed(err error) {
 	l.closed <- err
 }
 
-// Gather, Wrote and Again make the line a Source that has nothing to say; who came to Again goes on.
+// Begin, Gather, Wrote and Again make the line a Source that has nothing to say; who came to Again goes on.
+func (l *line) Begin()                                      {}
 func (l *line) Gather(dst [][]byte, _ int) ([][]byte, bool) { return dst, false }
 func (l *line) Wrote(int) []byte                            { return nil }
 func (l *line) Again()                                      { l.out.Resume() }

@@ -36,6 +36,9 @@ func (e *echo) Alive()                          {}
 func (e *echo) Writable()                       { e.out.Writable() }
 func (e *echo) Closed(error)                    { e.out.Shut() }
 
+// Begin implements transport.Source.
+func (e *echo) Begin() {}
+
 // Gather implements transport.Source: there is nothing but replies.
 func (e *echo) Gather(dst [][]byte, _ int) ([][]byte, bool) { return dst, false }
 
