@@ -179,6 +179,9 @@ func (w *waiter) call() {
 
 // turn is how long one who joins the queue now would wait; a.mu is held.
 func (a *Admission) turn(now int64) time.Duration {
+	if a.rate.each == 0 {
+		return 0
+	}
 	ahead := max(a.fill.full.Load()-now, 0) + nanoseconds(a.rate.each*float64(a.waiting+1))
 	return time.Duration(max(ahead-a.rate.burst, 0))
 }

@@ -67,7 +67,7 @@ type PressureBounds struct {
 	CPU         Steps   // part, 0 to 1
 	Heap        Steps   // part of the memory limit, 0 to 1
 	Keep        float64 // part of the Fleeting records that passes while Thinning, 0 to 1
-	Ease        float64 // a level ends when every fact is below this part of its value, 0 to 1
+	Ease        float64 // a level ends when every fact is below this part of its value; not in (0, 1]: 1
 	Rise        int     // samples in a row that it takes to go up
 	Settle      int     // samples in a row that it takes to go down one level
 }
@@ -109,6 +109,9 @@ func NewPressure(b PressureBounds) *Pressure {
 func (p *Pressure) SetBounds(b PressureBounds) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if b.Ease <= 0 || b.Ease > 1 {
+		b.Ease = 1
+	}
 	p.bounds = b
 	p.keep.Store(uint32(min(max(b.Keep, 0), 1) * math.MaxUint32))
 }

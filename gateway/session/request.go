@@ -281,7 +281,7 @@ func (s *Session) refresh(r *wire.Request) {
 	if same {
 		s.who, s.told = who, false
 		for _, b := range s.subs {
-			if auth.Decide(who, auth.Subscribe, b.channel) != nil {
+			if !b.own && auth.Decide(who, auth.Subscribe, b.channel) != nil {
 				lost = append(lost, b)
 			}
 		}
