@@ -15,6 +15,10 @@ func (s *Session) publish(r *wire.Request) {
 		return
 	}
 	id := r.ID
+	if !s.sv.o.Pressure.Allow(r.Class) {
+		s.answer(id, &wire.Message{Type: wire.MsgReply, Ack: wire.AckAccepted}, nil)
+		return
+	}
 	s.sv.o.Backend.Publish(channel.Record{
 		ID: r.Idem, Age: r.Age, Channel: r.Channel, Class: r.Class, Key: r.Key,
 		From: s.user(), Origin: s.origin(), NoEcho: r.NoEcho, Binary: r.Binary, Body: bytes.Clone(r.Body),

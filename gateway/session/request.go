@@ -6,6 +6,7 @@ import (
 
 	"carillon/channel"
 	"carillon/gateway/auth"
+	"carillon/gateway/limit"
 	"carillon/gateway/transport"
 	"carillon/wire"
 )
@@ -31,10 +32,14 @@ func (s *Session) Message(b []byte, binary bool) error {
 	pooled := requests.Get().(*[]wire.Request)
 	s.reading.Store(true)
 	rs, err := s.format.Protocol.Codec.DecodeRequests(b, (*pooled)[:0])
-	if err != nil {
+	s.sv.counts.requests.Add(uint64(len(rs)))
+	refused, wait := s.traffic.Take(now, max(len(rs), 1), len(b))
+	switch {
+	case refused != limit.Passed:
+		s.tooFast(rs, wait)
+	case err != nil:
 		s.refuseFrame(wire.AsError(err), rs, now)
-	} else {
-		s.sv.counts.requests.Add(uint64(len(rs)))
+	default:
 		for i := range rs {
 			s.handle(&rs[i])
 		}
@@ -63,6 +68,20 @@ func (s *Session) refuseFrame(e *wire.Error, rs []wire.Request, now time.Time) {
 	s.mu.Unlock()
 	if over {
 		s.end(wire.CodeTooManyErrors)
+	}
+}
+
+// tooFast answers a frame that exceeds the rate: nothing of it is done, all of it may come again.
+func (s *Session) tooFast(rs []wire.Request, wait time.Duration) {
+	answered := false
+	for i := range rs {
+		if rs[i].ID != 0 {
+			answered = true
+			s.fail(rs[i].ID, &wire.Error{Code: wire.CodeRateLimited, RetryAfter: wait})
+		}
+	}
+	if !answered {
+		s.fail(0, &wire.Error{Code: wire.CodeRateLimited, RetryAfter: wait})
 	}
 }
 
@@ -249,6 +268,9 @@ func (s *Session) connect(r *wire.Request) {
 	}
 	s.phase, s.who = open, who
 	s.mu.Unlock()
+	if s.door != nil {
+		s.door.Known()
+	}
 	o, settings := &s.sv.o, s.sv.settings.Load()
 	s.send(&wire.Message{
 		Type: wire.MsgConnected, ID: r.ID, Time: time.Now(), Expires: untilExpiry(who),

@@ -8,6 +8,7 @@ import (
 
 	"carillon/gateway/auth"
 	"carillon/gateway/hub"
+	"carillon/gateway/limit"
 	"carillon/gateway/transport"
 	"carillon/wire"
 )
@@ -57,7 +58,7 @@ type format struct {
 	number int
 }
 
-// Options is what a Server is made of. All fields are needed.
+// Options is what a Server is made of. All fields but Traffic and Pressure are needed.
 type Options struct {
 	Settings Settings
 	Backend  Backend
@@ -65,7 +66,9 @@ type Options struct {
 	// Identify turns the token of a connect or refresh into an identity; "" where the client sent none.
 	Identify func(token string) (*auth.Identity, error)
 	Formats  []Format
-	Name     string // name/version, told in connected
+	Traffic  *limit.Rates    // of each connection; nil: no bound
+	Pressure *limit.Pressure // drops what matters least when the node is short of breath; nil: never
+	Name     string          // name/version, told in connected
 	Log      *slog.Logger
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"carillon/gateway/auth"
 	"carillon/gateway/hub"
+	"carillon/gateway/limit"
 	"carillon/gateway/transport"
 	"carillon/wire"
 )
@@ -40,7 +41,8 @@ type Session struct {
 	heard   atomic.Int64 // last sign of life, Unix nanoseconds
 	reading atomic.Bool  // the reader is in Message and will kick the Outlet when it leaves
 	asked   atomic.Bool  // a fan-out worker will call Resume
-	left    func()       // called once when the line is gone; nil: nobody cares
+	door    Door         // nil: nobody counts who comes and goes
+	traffic limit.Traffic
 
 	mu     sync.Mutex
 	phase  phase
@@ -63,11 +65,18 @@ type call struct {
 	since int64 // Unix nanoseconds
 }
 
-// Accept begins a conversation on a new line: it is what a transport calls to get the line's Inbox. left, if not nil, is
-// called once when the line is gone. A line that speaks no known protocol is refused with nil.
-func (sv *Server) Accept(conn transport.Conn, left func()) transport.Inbox {
+// Door counts who comes and goes. Known is called at most once, when a line has shown a good token; Left once, at its end.
+type Door interface {
+	Known()
+	Left()
+}
+
+// Accept begins a conversation on a new line: it is what a transport calls to get the line's Inbox. door may be nil. A line
+// that speaks no known protocol is refused with nil; its door is the caller's.
+func (sv *Server) Accept(conn transport.Conn, door Door) transport.Inbox {
 	info := conn.Info()
-	s := &Session{sv: sv, conn: conn, left: left}
+	s := &Session{sv: sv, conn: conn, door: door}
+	s.traffic.Use(sv.o.Traffic)
 	p, _ := wire.Lookup(info.Protocol)
 	if s.format = sv.find(p, info.Framing); s.format == nil {
 		return nil
@@ -129,8 +138,8 @@ func (s *Session) Closed(err error) {
 	s.out.Shut()
 	user := s.user()
 	s.sv.forget(s, user)
-	if s.left != nil {
-		s.left()
+	if s.door != nil {
+		s.door.Left()
 	}
 	s.sv.o.Log.Debug("disconnected", "conn", s.name(), "user", user, "remote", s.conn.Info().Remote,
 		"reason", closeReason(err), "after", time.Since(time.Unix(0, s.born)).Round(time.Millisecond))
