@@ -7,16 +7,17 @@ SHELL       := bash
 GO        ?= go
 FUZZTIME  ?= 30s
 BENCHTIME ?= 100ms
+ROUNDS    ?= 5
 VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # Folders whose tests are about goroutines meeting: these run under the race detector in every `make test`.
 CONCURRENT := $(foreach d,gateway journal bus store client,$(if $(wildcard $(d)),./$(d)/...))
 STATICCHECK := $(GO) tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help fmt lint test race rules bench fuzz faults soak build clean
+.PHONY: help fmt lint test race rules bench bench-peers fuzz faults soak build clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 fmt: ## format the Go files
 	@files=$$(scripts/go-files.sh); gofmt -l -w $$files
@@ -42,6 +43,9 @@ rules: ## what the repository demands of itself: imports, sizes, names, comments
 bench: ## every benchmark, briefly (BENCHTIME=100ms)
 	@dirs=$$(scripts/dirs-with.sh Benchmark); if [ -z "$$dirs" ]; then echo 'there is no benchmark'; exit 0; fi; \
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $$dirs
+
+bench-peers: build ## Carillon and other servers under the same load, in turn (ROUNDS=5, QUICK=1 only tries; needs cc, go, node, npm)
+	@bin/carillon bench peers --rounds $(ROUNDS) $(if $(QUICK),--quick)
 
 fuzz: ## every fuzz target for FUZZTIME=30s
 	@GO='$(GO)' scripts/fuzz.sh $(FUZZTIME)

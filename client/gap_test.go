@@ -387,6 +387,7 @@ func TestSlowReader(t *testing.T) {
 		r.expect(r.p, wire.ReqUnsubscribe)
 		r.say(wire.Message{Type: wire.MsgPing})
 		r.expect(r.p, wire.ReqPong) // the line lives
+		synctest.Wait()
 		for i := range 6 {
 			e, err := r.sub.Next(t.Context())
 			r.must(err)
@@ -409,7 +410,7 @@ func TestSlowReader(t *testing.T) {
 		if n := r.sub.queue.len(); n != 10 {
 			t.Fatalf("%d events wait", n)
 		}
-		if n := len(r.p.conn.(*pipeEnd).buf[0]); n > 0 {
+		if n := r.p.unread(); n > 0 {
 			t.Fatalf("asks for more than the reader has room for: %d bytes", n)
 		}
 		r.want("up to here", "17-26")
@@ -478,6 +479,44 @@ func TestSubscriptionEnds(t *testing.T) {
 		}
 		if sub.Err() != ErrClosed {
 			t.Fatal(sub.Err())
+		}
+	})
+}
+
+// TestSubscribeIsGivenUp: the answer to a subscribe that nobody waits for any more changes nothing.
+func TestSubscribeIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBook(1, 20)
+		s := play(t, Options{})
+		p := s.connected()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := s.c.Subscribe(ctx, "a:b", SubscribeOptions{}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		late := s.expect(p, wire.ReqSubscribe)
+		s.expect(p, wire.ReqUnsubscribe)
+		got := make(chan *Subscription)
+		go func() {
+			sub, err := s.c.Subscribe(t.Context(), "a:b", SubscribeOptions{})
+			s.must(err)
+			got <- sub
+		}()
+		q := s.expect(p, wire.ReqSubscribe)
+		s.must(p.send(wire.Message{Type: wire.MsgReply, ID: late.ID, Channel: "a:b", At: b.at(3)}))
+		s.must(p.send(wire.Message{Type: wire.MsgRecord, Record: b.records[3]}))
+		synctest.Wait()
+		select {
+		case <-got:
+			t.Fatal("the answer to another subscribe was taken")
+		default:
+		}
+		s.must(p.send(wire.Message{Type: wire.MsgReply, ID: q.ID, Channel: "a:b", At: b.at(5)}))
+		s.must(p.send(wire.Message{Type: wire.MsgRecord, Record: b.records[5]}))
+		e, err := (<-got).Next(t.Context())
+		s.must(err)
+		if e.At() != b.at(6) {
+			t.Fatalf("%+v", e)
 		}
 	})
 }

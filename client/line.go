@@ -23,7 +23,6 @@ type line struct {
 	protocol wire.Protocol
 	frame    websocket.MessageType
 	hello    wire.Hello
-	expires  time.Duration
 	wake     chan struct{} // something waits to be sent
 	gone     chan struct{} // closed with the line
 
@@ -177,7 +176,7 @@ func (l *line) connect(ctx context.Context, r wire.Request) (ending, bool) {
 		for i := range ms {
 			switch m := &ms[i]; m.Type {
 			case wire.MsgConnected:
-				l.hello, l.expires = m.Hello, m.Expires
+				l.hello = m.Hello
 				return ending{}, true
 			case wire.MsgError:
 				return afterError(answerError(m)), false

@@ -1,9 +1,12 @@
 package client
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,8 +53,7 @@ func TestFirstProgram(t *testing.T) {
 
 func TestReconnectsForeverWithJitter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, Options{Backoff: Backoff{Rand: rand.New(rand.NewPCG(1, 2))}})
-		s.net.refuse = func() error { return errors.New("connection refused") }
+		s := play(t, Options{Backoff: Backoff{Rand: rand.New(rand.NewPCG(1, 2))}}, func() error { return errors.New("connection refused") })
 		time.Sleep(10 * time.Minute)
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -164,6 +166,38 @@ func TestRefusedConnect(t *testing.T) {
 	})
 }
 
+// TestAdviceIsTaken: a wait that the server advises is kept, in a reply and in a handshake.
+func TestAdviceIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, Options{})
+		p := s.line()
+		r := s.expect(p, wire.ReqConnect)
+		began := time.Now()
+		s.must(p.send(wire.Message{Type: wire.MsgError, ID: r.ID, Code: wire.CodeOverloaded, Retry: true, RetryAfter: 20 * time.Second}))
+		conn := <-s.net.accepted
+		if d := time.Since(began); d != 20*time.Second {
+			t.Fatalf("back after %v", d)
+		}
+		answer := func(head string) {
+			_, err := http.ReadRequest(bufio.NewReader(conn))
+			s.must(err)
+			_, err = io.WriteString(conn, "HTTP/1.1 "+head+"\r\nContent-Length: 0\r\n\r\n")
+			s.must(err)
+		}
+		began = time.Now()
+		answer("503 Service Unavailable\r\nRetry-After: 30")
+		conn = <-s.net.accepted
+		if d := time.Since(began); d != 30*time.Second {
+			t.Fatalf("back after %v", d)
+		}
+		answer("403 Forbidden")
+		<-s.c.Done()
+		if err := s.c.Err(); !errors.Is(err, &Error{Code: wire.CodeForbidden}) {
+			t.Fatal(err)
+		}
+	})
+}
+
 // TestSentAwayAgainAndAgain: who is told to come back at once each time is paced all the same.
 func TestSentAwayAgainAndAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -240,6 +274,49 @@ func TestSilence(t *testing.T) {
 		synctest.Wait()
 		if st := s.state(); st.Away == 0 || st.Away > time.Second {
 			t.Fatalf("away %v", st.Away)
+		}
+	})
+}
+
+// TestSilenceFromTheStart: a server that says connected and nothing more, and one that does not even say that.
+func TestSilenceFromTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, Options{})
+		s.connected()
+		began := time.Now()
+		s.line()
+		if d := time.Since(began); d < 35*time.Second || d > 36*time.Second {
+			t.Fatalf("back after %v", d)
+		}
+		began = time.Now()
+		s.line()
+		if d := time.Since(began); d < defaultConnectTimeout || d > defaultConnectTimeout+2*time.Second {
+			t.Fatalf("back after %v", d)
+		}
+	})
+}
+
+// TestNews: what the server says beside answers and records reaches OnState; what this version does not know is ignored.
+func TestNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, Options{JSON: true})
+		p := s.connected()
+		s.must(p.writeFrame(opText, []byte(`{"type":"weather","rain":true}`)))
+		s.must(p.send(wire.Message{Type: wire.MsgStale, Channel: "a:b", Stale: true}))
+		s.must(p.send(wire.Message{Type: wire.MsgStale}))
+		s.must(p.send(wire.Message{Type: wire.MsgError, Code: wire.CodeBadRequest}))
+		synctest.Wait()
+		s.mu.Lock()
+		var got []string
+		for _, st := range s.states {
+			got = append(got, st.Phase.String()+st.Channel)
+		}
+		s.mu.Unlock()
+		same(t, "states", got, "connecting", "connected", "stalea:b", "fresh", "warned")
+		s.must(p.writeFrame(opText, []byte(`{"type":`)))
+		synctest.Wait()
+		if st := s.state(); st.Phase != Reconnecting || st.Err == nil {
+			t.Fatalf("after nonsense: %+v", st)
 		}
 	})
 }

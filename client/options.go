@@ -131,11 +131,12 @@ const (
 	Connected                 // Server, User, Conn; Away
 	Stale                     // connected, but the node lost the others: Channel ("": all)
 	Fresh                     // and has them back: Channel
+	Warned                    // connected, and told of an error that concerns no request: Err
 	Reconnecting              // the line is gone, or an attempt failed: Err; the next one comes after Wait
 	Failed                    // for good: Err
 )
 
-var phaseNames = [...]string{"connecting", "connected", "stale", "fresh", "reconnecting", "failed"}
+var phaseNames = [...]string{"connecting", "connected", "stale", "fresh", "warned", "reconnecting", "failed"}
 
 // String is the phase in one word.
 func (p Phase) String() string {

@@ -143,6 +143,11 @@ func (p *peer) closeWith(number int, reason string) {
 	_ = p.conn.Close()
 }
 
+// unread is how many bytes and requests came that nobody took; the line must be at rest.
+func (p *peer) unread() int {
+	return len(p.conn.(*pipeEnd).buf[0]) + p.br.Buffered() + len(p.waiting)
+}
+
 func (p *peer) cut()  { p.conn.(*pipeEnd).cut() }
 func (p *peer) hush() { p.conn.(*pipeEnd).hush() }
 
@@ -163,9 +168,12 @@ type script struct {
 	states []State
 }
 
-// play starts a client whose lines the test accepts. It runs in a synctest bubble.
-func play(t *testing.T, o Options) *script {
+// play starts a client whose lines the test accepts, unless refuse has something against it. It runs in a synctest bubble.
+func play(t *testing.T, o Options, refuse ...func() error) *script {
 	s := &script{T: t, net: newPipes()}
+	for _, f := range refuse {
+		s.net.refuse = f
+	}
 	o.NetDial = s.net.dial
 	o.OnState = func(st State) {
 		s.mu.Lock()

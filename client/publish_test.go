@@ -89,6 +89,8 @@ func TestResendsInOrder(t *testing.T) {
 			_, err := p.Wait()
 			s.must(err)
 		}
+		s.c.mu.Lock()
+		defer s.c.mu.Unlock()
 		if len(s.c.lanes) != 0 || s.c.queue != (load{}) {
 			t.Fatalf("left over: %d lanes, %+v", len(s.c.lanes), s.c.queue)
 		}
@@ -275,7 +277,7 @@ func TestSharedFrames(t *testing.T) {
 			t.Fatalf("25 publishes in %d frames", p.frames-1)
 		}
 		synctest.Wait()
-		if n := len(p.conn.(*pipeEnd).buf[0]); n > 0 {
+		if n := p.unread(); n > 0 {
 			t.Fatalf("%d bytes beyond the bound on requests in flight", n)
 		}
 		s.ack(p, rs[:5]...)

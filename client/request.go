@@ -188,6 +188,10 @@ func (c *Client) deliver(l *line, ms []wire.Message) (states []State) {
 				s.record(m.Record)
 			}
 		case wire.MsgReply, wire.MsgError:
+			if m.ID == 0 {
+				states = append(states, State{Phase: Warned, Err: answerError(m)})
+				continue
+			}
 			c.answer(m)
 		case wire.MsgGap:
 			if s := c.subs[m.Channel]; s != nil {
@@ -219,7 +223,7 @@ func stalePhase(stale bool) Phase {
 	return Fresh
 }
 
-// answer ends a call; c.mu is held. An error that concerns no request is that of a frame this client never sends.
+// answer ends a call; c.mu is held.
 func (c *Client) answer(m *wire.Message) {
 	from, ok := c.calls[m.ID]
 	if !ok {

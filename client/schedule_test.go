@@ -49,10 +49,10 @@ type schedule struct {
 	sv   *logServer
 	ch   chaos
 
-	mu    sync.Mutex
-	rnd   *rand.Rand
-	acked map[string]Position
-	json  bool
+	mu       sync.Mutex
+	rnd      *rand.Rand
+	acked    map[string]Position
+	json     bool
 	checkers [2]*checker
 }
 
@@ -262,7 +262,7 @@ type checker struct {
 	at    Position // behind the last event
 	loose bool     // a Gap said that the log is another
 	voids int
-	c *Client
+	c     *Client
 }
 
 func (k *checker) take(e Event) {

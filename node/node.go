@@ -1,16 +1,16 @@
 // Package node puts a Carillon node together: it is the only place that knows every part. It makes the journals, the
 // bus, the hub, the gateway, the sessions and the listeners, hands each what it needs, starts them in that order and
-// ends them in the reverse one. It holds no rule of its own. Start with Start; policies are in policy.go.
+// ends them in the reverse one. It holds no rule of its own. Start with Start; options.go says what a node can be,
+// listen.go what it listens to, gates.go who gets in, sys.go what nodes tell each other.
 package node
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"carillon/bus"
@@ -19,51 +19,39 @@ import (
 	"carillon/gateway"
 	"carillon/gateway/auth"
 	"carillon/gateway/hub"
+	"carillon/gateway/limit"
 	"carillon/gateway/session"
-	"carillon/gateway/transport"
 	"carillon/gateway/transport/ws"
 	"carillon/journal/memory"
 	"carillon/store/sqlite"
-	"carillon/web"
 	"carillon/wire"
 )
-
-// Options say what a node is to be.
-type Options struct {
-	Listen   string           // address of the public listener, such as "127.0.0.1:8000"; port 0 takes a free one
-	Dev      bool             // guests with all capabilities; loopback only; the first page
-	Secret   []byte           // HS256 key of tokens, at least auth.MinSecret bytes; needed unless Dev
-	Data     string           // folder of what must last; "" keeps everything in memory
-	Durable  []string         // namespaces kept in Data and acknowledged after the commit
-	Settings session.Settings // the zero value: session.DefaultSettings
-	Version  string
-	Log      *slog.Logger
-	// Policies overrides the policy of channels; nil: by Durable.
-	Policies func(channel.Name) channel.Policy
-}
 
 // Node is a running node.
 type Node struct {
 	o        Options
 	log      *slog.Logger
+	keys     *auth.Keys // nil: only guests
 	memory   *memory.Journal
 	store    *sqlite.Store // nil without Data
 	hub      *hub.Hub
 	gateway  *gateway.Gateway
 	sessions *session.Server
+	traffic  *limit.Rates
+	pressure *limit.Pressure
+	gates    *gates
+	judge    *judge
+	issuer   *issuer
+	sys      *sys
+	roles    *roles
 	sockets  *ws.Handler
-	server   *http.Server
-	address  net.Addr
-	serving  sync.WaitGroup
-	failed   chan error
-}
 
-// Bounds of the public listener.
-const (
-	headerTimeout = 5 * time.Second
-	idleTimeout   = 60 * time.Second
-	maxHeader     = 16 << 10 // bytes
-)
+	public, internal listener
+	tasks            sync.WaitGroup
+	halt             chan struct{} // ends tasks
+	draining         atomic.Bool
+	failed           chan error
+}
 
 // Start builds a node and makes it listen.
 func Start(ctx context.Context, o Options) (*Node, error) {
@@ -80,13 +68,18 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 
 // New builds a node that does not listen, in the order of the flow: truth, hints, fan-out, gateway, sessions, sockets.
 func New(ctx context.Context, o Options) (*Node, error) {
-	keys, err := check(&o)
+	keys, err := o.complete()
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{o: o, log: o.Log, failed: make(chan error, 1)}
+	n := &Node{o: o, log: o.Log, keys: keys, failed: make(chan error, 2), halt: make(chan struct{})}
+	n.sys = &sys{node: n, revocations: auth.NewRevocations(time.Now, nil)}
+	n.sys.revocations = auth.NewRevocations(time.Now, n.sys.revoked)
 	feed := local.New(bus.In{
-		Records: func(rs []channel.Record) { n.gateway.Records(rs) },
+		Records: func(rs []channel.Record) {
+			n.sys.records(rs)
+			n.gateway.Records(rs)
+		},
 		Trouble: func(down bool) { n.gateway.Trouble(down) },
 	})
 	n.memory = memory.New(memory.Options{Policies: o.Policies, Carry: feed.Carry})
@@ -98,60 +91,39 @@ func New(ctx context.Context, o Options) (*Node, error) {
 		}
 	}
 	formats := socketFormats()
-	n.hub = hub.New(encoders(formats), hub.Options{Policy: o.Policies})
+	n.hub = hub.New(encoders(formats), hub.Options{Policy: o.Policies, Budget: o.Memory})
 	n.gateway = gateway.New(gateway.Options{
 		Policies: o.Policies, Journal: n.journal, Feed: feed, Hub: n.hub, Clock: time.Now,
 	})
+	tickets := auth.NewTickets(nil)
+	n.judge = &judge{keys: keys, revocations: n.sys.revocations, tickets: tickets, dev: o.Dev}
+	n.issuer = &issuer{keys: keys, tickets: tickets}
+	n.traffic = limit.NewRates(o.Limits.Requests, o.Limits.Bytes)
+	n.pressure = limit.NewPressure(limit.DefaultPressureBounds())
 	n.sessions = session.NewServer(session.Options{
-		Settings: o.Settings, Backend: n.gateway, Hub: n.hub, Identify: identify(keys, o.Dev),
-		Formats: formats, Name: "carillon/" + o.Version, Log: o.Log,
+		Settings: o.Settings, Backend: n.gateway, Hub: n.hub, Formats: formats,
+		Judge: n.judge, Traffic: n.traffic, Pressure: n.pressure, Name: "carillon/" + o.Version, Log: o.Log,
 	})
-	n.sockets = ws.New(ws.Options{Protocols: subprotocols(), MaxMessage: o.Settings.MaxFrame}, func(c transport.Conn) transport.Inbox { return n.sessions.Accept(c, nil) })
+	n.sockets = ws.New(ws.Options{
+		Protocols: subprotocols(), MaxMessage: o.Settings.MaxFrame, Origins: o.Origins,
+	}, n.gateless)
+	n.gates = newGates(n)
+	n.roles = &roles{gateway: n.gateway, sessions: n.sessions, node: o.Name}
+	if err := feed.Join(ctx, channel.Sys); err == nil {
+		err = n.sys.start(ctx)
+	}
+	if err != nil {
+		n.stop()
+		return nil, err
+	}
+	n.tasks.Go(func() { n.sys.tidy(n.halt) })
+	n.tasks.Go(func() { n.breathe(n.halt) })
 	return n, nil
 }
 
-// ServeConn serves a line that is not the listener's, from its WebSocket handshake on. It owns nc and returns once the
-// line is open or refused.
+// ServeConn serves a line that is not the listener's, from its WebSocket handshake on, past the gates. It owns nc and
+// returns once the line is open or refused.
 func (n *Node) ServeConn(nc net.Conn) error { return n.sockets.ServeConn(nc) }
-
-// check fills in defaults and refuses what cannot work.
-func check(o *Options) (*auth.Keys, error) {
-	if o.Settings == (session.Settings{}) {
-		o.Settings = session.DefaultSettings()
-	}
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
-	if len(o.Durable) > 0 && o.Data == "" {
-		return nil, errors.New("durable namespaces need a folder to last in: add --data DIR")
-	}
-	if o.Policies == nil {
-		o.Policies = policies(o.Durable)
-	}
-	if o.Dev {
-		if err := loopbackOnly(o.Listen); err != nil {
-			return nil, err
-		}
-		if len(o.Secret) == 0 {
-			return nil, nil
-		}
-	}
-	if len(o.Secret) == 0 {
-		return nil, errors.New("serve needs a secret for tokens: put at least 32 random bytes into a file (head -c 48 /dev/urandom | base64 > secret) and set CARILLON_SECRET_FILE to its path; or use dev on this machine alone")
-	}
-	return auth.NewKeys(o.Secret, time.Now)
-}
-
-func loopbackOnly(address string) error {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("listen address %q: %w", address, err)
-	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fmt.Errorf("dev lets everybody in and so listens on loopback only, not on %q: use --listen 127.0.0.1:8000, or serve with tokens", address)
-	}
-	return nil
-}
 
 // journal is the one in which records of a channel become true.
 func (n *Node) journal(name channel.Name) gateway.Journal {
@@ -194,59 +166,51 @@ func encoders(formats []session.Format) []hub.Encode {
 	return es
 }
 
-func (n *Node) listen(ctx context.Context) error {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", n.o.Listen)
-	if err != nil {
-		return fmt.Errorf("cannot listen on %s: %w (is another Carillon running? choose another port with --listen)", n.o.Listen, err)
-	}
-	n.address = l.Addr()
-	mux := http.NewServeMux()
-	mux.Handle("/ws", n.sockets)
-	if n.o.Dev {
-		mux.Handle("/", web.Handler())
-	}
-	n.server = &http.Server{
-		Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
-	}
-	n.serving.Go(func() {
-		if err := n.server.Serve(ws.StrictLines(l)); !errors.Is(err, http.ErrServerClosed) {
-			n.failed <- err
-		}
-	})
-	return nil
-}
+// Address is where the node listens for clients.
+func (n *Node) Address() string { return n.public.address() }
 
-// Address is where the node listens.
-func (n *Node) Address() string { return n.address.String() }
+// InternalAddress is where it listens for operators and servers; "" if it does not.
+func (n *Node) InternalAddress() string { return n.internal.address() }
 
 // URL is what clients connect to.
-func (n *Node) URL() string { return "ws://" + n.Address() + "/ws" }
+func (n *Node) URL() string {
+	if n.o.Certificates != nil {
+		return "wss://" + n.Address() + "/ws"
+	}
+	return "ws://" + n.Address() + "/ws"
+}
 
-// Failed tells once if the listener breaks.
+// Failed tells if a listener breaks.
 func (n *Node) Failed() <-chan error { return n.failed }
 
 // Stats reads the counters of the sessions and of the hub.
 func (n *Node) Stats() (session.Stats, hub.Stats) { return n.sessions.Stats(), n.hub.Stats() }
 
-// Close drains the connections and ends the node: no more are accepted, each client is told to come back, what is
-// acknowledged is safe. It waits for everything the node started, connections at most until ctx ends.
+// Close drains the connections and ends the node: it is no longer ready, no more connections are accepted, each client is
+// told at its turn to come back, what is acknowledged is safe. It waits for everything the node started, for connections
+// at most until ctx ends.
 func (n *Node) Close(ctx context.Context) error {
-	var err error
-	if n.server != nil {
-		err = n.server.Shutdown(ctx)
-		n.serving.Wait()
-	}
-	n.sessions.Drain(ctx, 0, time.Second)
+	n.draining.Store(true)
+	err := n.public.shut(ctx)
+	n.sessions.Drain(ctx, n.o.DrainWindow, comeBack)
 	if e := n.sockets.Shutdown(ctx); err == nil {
+		err = e
+	}
+	if e := n.internal.shut(ctx); err == nil {
 		err = e
 	}
 	n.stop()
 	return err
 }
 
+// comeBack is when clients of a node that ends shall look for it, or for another, again.
+const comeBack = 500 * time.Millisecond
+
 // stop ends the parts against the flow.
 func (n *Node) stop() {
+	close(n.halt)
+	n.tasks.Wait()
+	n.sockets.Close()
 	n.gateway.Close()
 	n.memory.Close()
 	if n.store != nil {
@@ -256,4 +220,31 @@ func (n *Node) stop() {
 	}
 	n.hub.Close()
 	n.sessions.Close()
+}
+
+// listener is one HTTP listener; the zero listener is none.
+type listener struct {
+	server *http.Server
+	at     net.Addr
+	done   sync.WaitGroup
+}
+
+func (l *listener) address() string {
+	if l.at == nil {
+		return ""
+	}
+	return l.at.String()
+}
+
+// shut ends the listener and waits for the requests under way; upgraded connections are not its business.
+func (l *listener) shut(ctx context.Context) error {
+	if l.server == nil {
+		return nil
+	}
+	err := l.server.Shutdown(ctx)
+	if err != nil {
+		_ = l.server.Close()
+	}
+	l.done.Wait()
+	return err
 }

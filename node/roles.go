@@ -89,12 +89,12 @@ func host(address string) string {
 
 // Disconnect implements api.Directory.
 func (r *roles) Disconnect(_ context.Context, id string, why wire.Code) (bool, error) {
-	return r.sessions.End(why, func(conn string, _ *auth.Identity) bool { return conn == id }) > 0, nil
+	return r.sessions.End(why, func(_ *auth.Identity, conn string) bool { return conn == id }) > 0, nil
 }
 
 // DisconnectUser implements api.Directory.
 func (r *roles) DisconnectUser(_ context.Context, user string, why wire.Code) (int, error) {
-	return r.sessions.End(why, func(_ string, who *auth.Identity) bool { return who.User == user }), nil
+	return r.sessions.End(why, func(who *auth.Identity, _ string) bool { return who.User == user }), nil
 }
 
 // Rooms implements api.Rooms.

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -142,7 +141,7 @@ func TestOtherHeartbeats(t *testing.T) {
 
 // TestTokenEnds: a live connection is warned and then ended with its token; a refresh in time keeps it.
 func TestTokenEnds(t *testing.T) {
-	secret := []byte(strings.Repeat("k", 40))
+	secret := []byte("7Jc2mQx9vTz4bLw8nRk5yHs3dGf6pXa1eUoWqBtN")
 	bubble(t, node.Options{Secret: secret}, func(t *testing.T, n *node.Node) {
 		keys, err := auth.NewKeys(secret, time.Now)
 		if err != nil {

@@ -36,7 +36,7 @@ func (f *fields) request(q *Request) *Error {
 func (f *fields) about(q *Request) {
 	switch q.Type {
 	case ReqSubscribe:
-		q.At, q.Rewind = f.position(keyAt), f.clamped(keyRewind, 0, 0)
+		q.At, q.Rewind, q.Token = f.position(keyAt), f.clamped(keyRewind, 0, 0), string(f.str(keyToken))
 	case ReqHistory:
 		q.At, q.Limit, q.Back = f.position(keyAt), f.clamped(keyLimit, 1, PageLimit), f.boolean(keyBack, false)
 	case ReqPublish:

@@ -109,6 +109,7 @@ var requests = rapid.Custom(func(t *rapid.T) Request {
 	q.Channel = names.Draw(t, "channel")
 	switch q.Type {
 	case ReqSubscribe:
+		q.Token = rapid.SampledFrom([]string{"", "a.b.c"}).Draw(t, "token")
 		q.At, q.Rewind = places.Draw(t, "at"), rapid.IntRange(0, MaxPage).Draw(t, "rewind")
 	case ReqHistory:
 		q.At, q.Limit, q.Back = places.Draw(t, "at"), rapid.IntRange(1, MaxPage).Draw(t, "limit"), rapid.Bool().Draw(t, "back")

@@ -13,7 +13,7 @@ type RequestType uint8
 const (
 	ReqConnect     RequestType = iota + 1 // Token, Name
 	ReqRefresh                            // Token
-	ReqSubscribe                          // Channel, At, Rewind
+	ReqSubscribe                          // Channel, At, Rewind, Token
 	ReqUnsubscribe                        // Channel
 	ReqPublish                            // Channel, Body, Binary, Class, Key, Idem, Age, NoEcho
 	ReqCommand                            // Channel, Body, Binary, Idem, Age
@@ -40,7 +40,7 @@ func (t RequestType) String() string {
 type Request struct {
 	Type    RequestType
 	ID      uint64           // 1..MaxInteger, chosen by the client, not used again while open; 0 for ReqPong
-	Token   string           // connect, refresh: credential; "" where connect brings none
+	Token   string           // connect, refresh: credential, "" where connect brings none; subscribe: token for that channel, or ""
 	Name    string           // connect: client software, at most MaxClient printable ASCII bytes
 	Channel channel.Name     // checked by channel.ParseName
 	At      channel.Position // subscribe: resume after it; history: start at it; zero: not sent

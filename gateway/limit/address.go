@@ -70,18 +70,16 @@ func lastEntry(line string) (entry, rest string, more bool) {
 
 // parseHop reads an address with or without port, in brackets or not.
 func parseHop(s string) (netip.Addr, bool) {
-	a, err := netip.ParseAddr(s)
-	if err != nil {
-		ap, errPort := netip.ParseAddrPort(s)
-		if errPort != nil {
-			if a, err = netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")); err != nil || s[0] != '[' {
-				return netip.Addr{}, false
-			}
-			return plain(a), true
-		}
-		a = ap.Addr()
+	inner, bracket := strings.CutPrefix(s, "[")
+	if strings.Count(s, ":") == 1 || bracket && !strings.HasSuffix(s, "]") {
+		ap, err := netip.ParseAddrPort(s)
+		return plain(ap.Addr()), err == nil
 	}
-	return plain(a), true
+	if bracket {
+		s = strings.TrimSuffix(inner, "]")
+	}
+	a, err := netip.ParseAddr(s)
+	return plain(a), err == nil && (!bracket || a.Is6())
 }
 
 func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }

@@ -182,7 +182,7 @@ func (a *Admission) turn(now int64) time.Duration {
 	if a.rate.each == 0 {
 		return 0
 	}
-	ahead := max(a.fill.full.Load()-now, 0) + nanoseconds(a.rate.each*float64(a.waiting+1))
+	ahead := a.fill.ahead(a.fill.full.Load(), now, a.rate) + nanoseconds(a.rate.each*float64(a.waiting+1))
 	return time.Duration(max(ahead-a.rate.burst, 0))
 }
 

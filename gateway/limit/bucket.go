@@ -54,12 +54,15 @@ func (r *Rate) load() *pace {
 	return r.at.Load()
 }
 
-// maxAhead bounds how long the debt of one huge frame, or a burst, can last.
-const maxAhead = int64(time.Hour)
+// Bounds of time.
+const (
+	maxDebt = int64(time.Hour)            // beyond the burst, of a frame that was larger than it
+	longest = int64(365 * 24 * time.Hour) // of anything
+)
 
 func nanoseconds(f float64) int64 {
-	if f >= float64(maxAhead) {
-		return maxAhead
+	if f >= float64(longest) {
+		return longest
 	}
 	return int64(math.Ceil(f))
 }
@@ -71,7 +74,7 @@ var began = time.Now()
 func tick(now time.Time) int64 { return int64(now.Sub(began)) }
 
 // tank is a bucket without its Rate: the time at which it will be full again, in ns since began (the theoretical
-// arrival time of the generic cell rate algorithm, ITU-T I.371). The zero tank is full.
+// arrival time of the generic cell rate algorithm, ITU-T I.371). 0: nothing was taken yet.
 type tank struct{ full atomic.Int64 }
 
 // take charges n units, or nothing. What exceeds the burst passes a full bucket and is paid off afterwards: else a frame
@@ -80,10 +83,10 @@ func (k *tank) take(p *pace, now int64, n int) (ok bool, wait time.Duration) {
 	if p == nil || p.each == 0 || n <= 0 {
 		return true, 0
 	}
-	cost := nanoseconds(p.each * float64(n))
+	cost := min(nanoseconds(p.each*float64(n)), p.burst+maxDebt)
 	for {
 		was := k.full.Load()
-		full := min(max(was, now), now+maxAhead)
+		full := now + k.ahead(was, now, p)
 		if next := full + cost; next-now <= p.burst || full == now {
 			if k.full.CompareAndSwap(was, next) {
 				return true, 0
@@ -94,10 +97,18 @@ func (k *tank) take(p *pace, now int64, n int) (ok bool, wait time.Duration) {
 	}
 }
 
+// ahead is how long from now on a tank is not full. It is cut where the clock was set back, or the burst made smaller.
+func (k *tank) ahead(full, now int64, p *pace) int64 {
+	if full == 0 {
+		return 0
+	}
+	return min(max(full-now, 0), p.burst+maxDebt)
+}
+
 // giveBack undoes a take of n units.
 func (k *tank) giveBack(p *pace, n int) {
 	if p != nil && p.each != 0 && n > 0 {
-		k.full.Add(-nanoseconds(p.each * float64(n)))
+		k.full.Add(-min(nanoseconds(p.each*float64(n)), p.burst+maxDebt))
 	}
 }
 

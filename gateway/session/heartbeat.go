@@ -37,6 +37,9 @@ func (s *Session) due(now time.Time) time.Time {
 		s.end(wire.CodeNoSignOfLife)
 		return time.Time{}
 	}
+	for _, b := range s.outlived(now) {
+		s.expel(b, wire.CodeTokenExpired)
+	}
 	s.remind(now)
 	return s.nextDue(now)
 }
@@ -50,6 +53,18 @@ func expiry(who *auth.Identity, born int64, o *Settings) time.Time {
 		}
 	}
 	return end
+}
+
+// outlived returns the subscriptions whose own token ended.
+func (s *Session) outlived(now time.Time) (ended []*sub) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.subs {
+		if b.permit != nil && !now.Before(b.permit.Expires) {
+			ended = append(ended, b)
+		}
+	}
+	return ended
 }
 
 // lastSign is when the client was last heard, or when the machine came back from standing still: then it could not speak.
@@ -119,6 +134,11 @@ func (s *Session) nextDue(now time.Time) time.Time {
 		}
 		if e.Before(next) {
 			next = e
+		}
+	}
+	for _, b := range s.subs {
+		if b.permit != nil && b.permit.Expires.Before(next) {
+			next = b.permit.Expires
 		}
 	}
 	if floor := now.Add(wheelTick); next.Before(floor) {

@@ -20,16 +20,24 @@ func (sv *Server) enter(s *Session) (draining bool) {
 	return sv.draining
 }
 
-// admit notes the user of a conversation that opens; false if he has as many as he may have.
-func (sv *Server) admit(user string) bool {
-	bound := sv.settings.Load().MaxPerUser
+// admit notes the user of a conversation that opens; false if he has as many as the server and his token allow.
+func (sv *Server) admit(who *auth.Identity) bool {
+	bound := least(sv.settings.Load().MaxPerUser, who.Limits.Connections)
 	sv.mu.Lock()
 	defer sv.mu.Unlock()
-	if bound > 0 && sv.users[user] >= bound {
+	if bound > 0 && sv.users[who.User] >= bound {
 		return false
 	}
-	sv.users[user]++
+	sv.users[who.User]++
 	return true
+}
+
+// least is the lower of two bounds, of which 0 is none.
+func least(server int, token int32) int {
+	if server == 0 || token != 0 && int(token) < server {
+		return int(token)
+	}
+	return server
 }
 
 // forget takes a line off that is gone. user is "" for a conversation that never opened.
@@ -113,12 +121,12 @@ func (s *Session) describe() (c Connection, ok bool) {
 }
 
 // End ends every open conversation that match says, with a code, and returns how many there were.
-func (sv *Server) End(code wire.Code, match func(id string, who *auth.Identity) bool) (n int) {
+func (sv *Server) End(code wire.Code, match func(who *auth.Identity, conn string) bool) (n int) {
 	for _, s := range sv.all() {
 		s.mu.Lock()
 		who := s.who
 		s.mu.Unlock()
-		if who != nil && match(s.name(), who) {
+		if who != nil && match(who, s.name()) {
 			s.end(code)
 			n++
 		}

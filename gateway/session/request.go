@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -143,6 +144,10 @@ func (s *Session) may(a auth.Action, r *wire.Request) bool {
 	s.mu.Lock()
 	who := s.who
 	s.mu.Unlock()
+	return s.judge(who, a, r)
+}
+
+func (s *Session) judge(who *auth.Identity, a auth.Action, r *wire.Request) bool {
 	if auth.Decide(who, a, r.Channel) == nil {
 		return true
 	}
@@ -247,10 +252,9 @@ func (s *Session) connect(r *wire.Request) {
 	if token == "" {
 		token = s.conn.Info().Token
 	}
-	who, err := s.sv.o.Identify(token)
+	who, err := s.sv.o.Judge.Identify(token)
 	if err != nil {
-		s.fail(r.ID, &wire.Error{Code: wire.CodeUnauthorized, Text: err.Error()})
-		s.end(wire.CodeUnauthorized)
+		s.refuseToken(r.ID, err)
 		return
 	}
 	s.mu.Lock()
@@ -260,7 +264,7 @@ func (s *Session) connect(r *wire.Request) {
 		s.end(wire.CodeForbidden)
 		return
 	}
-	if !s.sv.admit(who.User) {
+	if !s.sv.admit(who) {
 		s.mu.Unlock()
 		s.fail(r.ID, &wire.Error{Code: wire.CodeTooManyConnections})
 		s.end(wire.CodeTooManyConnections)
@@ -271,6 +275,10 @@ func (s *Session) connect(r *wire.Request) {
 	if s.door != nil {
 		s.door.Known()
 	}
+	if !s.sv.o.Judge.Stands(who, s.name()) { // revoked while the token was looked at
+		s.end(wire.CodeRevoked)
+		return
+	}
 	o, settings := &s.sv.o, s.sv.settings.Load()
 	s.send(&wire.Message{
 		Type: wire.MsgConnected, ID: r.ID, Time: time.Now(), Expires: untilExpiry(who),
@@ -278,32 +286,51 @@ func (s *Session) connect(r *wire.Request) {
 			Conn: s.name(), User: who.User, Server: o.Name,
 			Heartbeat: wire.Heartbeat{Interval: settings.Heartbeat, Timeout: settings.Timeout},
 			Limits: wire.Limits{
-				Body: channel.DefaultPolicy().MaxBody, Channels: settings.MaxChannels,
+				Body: channel.DefaultPolicy().MaxBody, Channels: least(settings.MaxChannels, who.Limits.Channels),
 				InFlight: settings.MaxInFlight, Batch: wire.MaxBatch, Frame: settings.MaxFrame,
 			},
 		},
 	})
 	s.own(channel.All)
-	s.own(channel.Own(who.User))
+	s.own(auth.UserChannel(who.User))
 	s.sv.wheel.soon(&s.spoke, s.nextDue(time.Now()))
 	o.Log.Debug("connected", "conn", s.name(), "user", who.User, "client", r.Name, "remote", s.conn.Info().Remote)
+}
+
+// refuseToken answers a connect that brought no good token, and ends the conversation.
+func (s *Session) refuseToken(id uint64, err error) {
+	e := tokenError(err)
+	s.fail(id, e)
+	s.end(e.Code)
+}
+
+// tokenError gives an error of auth its code: for good, or come again when the key is there.
+func tokenError(err error) *wire.Error {
+	code := wire.CodeUnauthorized
+	switch {
+	case errors.Is(err, auth.ErrRetry):
+		code = wire.CodeOverloaded
+	case errors.Is(err, auth.ErrRevoked):
+		code = wire.CodeRevoked
+	}
+	return &wire.Error{Code: code, Text: err.Error()}
 }
 
 // refresh replaces the token of an open conversation by a later one of the same user. Subscriptions that the new token
 // does not allow end.
 func (s *Session) refresh(r *wire.Request) {
-	who, err := s.sv.o.Identify(r.Token)
+	who, err := s.sv.o.Judge.Identify(r.Token)
 	if err != nil {
-		s.fail(r.ID, &wire.Error{Code: wire.CodeUnauthorized, Text: err.Error()})
+		s.fail(r.ID, tokenError(err))
 		return
 	}
 	s.mu.Lock()
-	same := who.User == s.who.User
+	same := who.Same(s.who)
 	var lost []*sub
 	if same {
 		s.who, s.told = who, false
 		for _, b := range s.subs {
-			if !b.own && auth.Decide(who, auth.Subscribe, b.channel) != nil {
+			if !b.allowed(who) {
 				lost = append(lost, b)
 			}
 		}

@@ -46,6 +46,16 @@ func DefaultSettings() Settings {
 	}
 }
 
+// Judge knows whom tokens speak for. Its methods are cheap and never block; errors are those of auth.
+type Judge interface {
+	// Identify turns the token of a connect or refresh into an identity; "" where the client sent none.
+	Identify(token string) (*auth.Identity, error)
+	// Permit reads the token of a subscribe.
+	Permit(token string) (*auth.Permit, error)
+	// Stands tells whether an identity, on a connection that is listed by now, is still good: not revoked, its key trusted.
+	Stands(who *auth.Identity, conn string) bool
+}
+
 // Format is one way to put a record on the wire. Its place in Options.Formats is its number in the hub.
 type Format struct {
 	Protocol wire.Protocol
@@ -63,8 +73,7 @@ type Options struct {
 	Settings Settings
 	Backend  Backend
 	Hub      *hub.Hub
-	// Identify turns the token of a connect or refresh into an identity; "" where the client sent none.
-	Identify func(token string) (*auth.Identity, error)
+	Judge    Judge
 	Formats  []Format
 	Traffic  *limit.Rates    // of each connection; nil: no bound
 	Pressure *limit.Pressure // drops what matters least when the node is short of breath; nil: never

@@ -26,9 +26,10 @@ type sub struct {
 	next    *sub // in the list it is in
 	bytes   int  // given to the write under way
 	state   subState
-	own     bool // attached by the server: announcements, what is for this user alone
-	listed  bool // in ready, turn or given
-	again   bool // woken while in given
+	permit  *auth.Permit // from a token of its own; nil: the connection's token has to do
+	own     bool         // attached by the server: announcements, what is for this user alone
+	listed  bool         // in ready, turn or given
+	again   bool         // woken while in given
 }
 
 // joinTries bounds how often a subscribe asks for the ring; more than one happens only when rings are closed meanwhile.
@@ -36,17 +37,23 @@ const joinTries = 4
 
 // subscribe starts a subscription. One that exists is answered with its channel alone: nothing moves.
 func (s *Session) subscribe(r *wire.Request) {
-	if !s.may(auth.Subscribe, r) {
-		return
-	}
-	from := hub.From{After: r.At}
-	if r.At.IsZero() && r.Rewind > 0 {
-		from.Rewind = r.Rewind
-		if !s.may(auth.History, r) {
+	b := &sub{s: s, channel: r.Channel}
+	if r.Token != "" {
+		var err error
+		if b.permit, err = s.sv.o.Judge.Permit(r.Token); err != nil {
+			s.fail(r.ID, tokenError(err))
 			return
 		}
 	}
-	b := &sub{s: s, channel: r.Channel}
+	from := hub.From{After: r.At}
+	need := auth.Subscribe
+	if r.At.IsZero() && r.Rewind > 0 {
+		from.Rewind = r.Rewind
+		need |= auth.History
+	}
+	if !s.mayWith(b.permit, need, r) {
+		return
+	}
 	s.disown(r.Channel)
 	known, full := s.enlist(b)
 	switch {
@@ -61,6 +68,37 @@ func (s *Session) subscribe(r *wire.Request) {
 	}
 }
 
+// mayWith is may for a request that brought a token for its channel.
+func (s *Session) mayWith(p *auth.Permit, a auth.Action, r *wire.Request) bool {
+	if p == nil {
+		return s.may(a, r)
+	}
+	s.mu.Lock()
+	who := s.who
+	s.mu.Unlock()
+	wider, err := who.With(p)
+	if err != nil {
+		s.fail(r.ID, &wire.Error{Code: wire.CodeForbidden, Text: err.Error()})
+		return false
+	}
+	return s.judge(wider, a, r)
+}
+
+// allowed tells whether a subscription may go on under an identity.
+func (b *sub) allowed(who *auth.Identity) bool {
+	if b.own {
+		return true
+	}
+	if b.permit != nil {
+		wider, err := who.With(b.permit)
+		if err != nil {
+			return false
+		}
+		who = wider
+	}
+	return auth.Decide(who, auth.Subscribe, b.channel) == nil
+}
+
 // enlist notes a pending subscription, unless there is one or there are too many.
 func (s *Session) enlist(b *sub) (known *sub, full bool) {
 	s.mu.Lock()
@@ -68,7 +106,7 @@ func (s *Session) enlist(b *sub) (known *sub, full bool) {
 	if known = s.find(b.channel); known != nil {
 		return known, false
 	}
-	if !b.own && len(s.subs) >= s.sv.settings.Load().MaxChannels+ownSubs {
+	if !b.own && len(s.subs) >= least(s.sv.settings.Load().MaxChannels, s.who.Limits.Channels)+ownSubs {
 		return nil, true
 	}
 	s.subs = append(s.subs, b)
@@ -161,6 +199,9 @@ func (s *Session) subscribed(w want, cursor *hub.Cursor, start hub.Start, gap wi
 	}
 	if gap.Reason != channel.GapNone {
 		s.sv.counts.gaps.Add(1)
+	}
+	if b.permit != nil {
+		s.sv.wheel.soon(&s.spoke, b.permit.Expires)
 	}
 	if !b.own {
 		s.answer(w.id, &wire.Message{

@@ -52,6 +52,7 @@ var importTable = []importRow{
 	{pkg: "worker", may: []string{"app", "journal", "bus", "channel", "ledger", "observe"}, never: outside, why: "it runs services through contracts, without a socket"},
 	{pkg: "gateway/hub", may: []string{"channel", "observe"}, never: outside, why: "fan-out works on bytes that others encoded"},
 	{pkg: "gateway/auth", may: []string{"channel", "observe"}, never: []string{"database/sql"}, why: "one decision for socket, REST, resume and history; key sets may come over HTTP"},
+	{pkg: "gateway/auth/jwks", may: []string{"gateway/auth"}, never: []string{"database/sql"}, why: "keys come from one fixed URL; judging tokens needs no network"},
 	{pkg: "gateway/limit", may: []string{"channel", "observe"}, never: []string{"database/sql"}, why: "limits are local and cheap"},
 	{pkg: "gateway/presence", may: []string{"channel", "bus", "observe"}, never: outside, why: "it speaks to the roster, not to clients"},
 	{pkg: "gateway/transport", may: []string{"wire"}, never: []string{"database/sql"}, why: "a line knows bytes, not the conversation on it"},

@@ -29,6 +29,7 @@ type conn struct {
 	inbox      transport.Inbox
 	nc         net.Conn
 	out        writer
+	sealer     *sealer // which out is, nil without TLS
 	info       transport.Info
 	prev, next *conn // list of the Handler, under its mu
 
@@ -164,6 +165,9 @@ func (c *conn) serve(glued []byte) {
 	}
 	_ = c.nc.Close() // nothing is expected of it any more
 	c.parser.release()
+	if c.sealer != nil {
+		c.sealer.release()
+	}
 	c.h.awaitWaiters(c)
 	c.guard(func() { c.inbox.Closed(err) })
 	c.h.remove(c)
@@ -226,6 +230,18 @@ func (c *conn) read(glued []byte) error {
 		return io.ErrUnexpectedEOF
 	}
 	return nil
+}
+
+// receive waits for bytes; got returns them and give ends their use.
+func (c *conn) receive() error {
+	if c.sealer == nil {
+		return c.receiveRaw()
+	}
+	err := c.sealer.receive()
+	if err != nil && err != errShed && c.is(ending) {
+		_ = c.sealer.await() // what counts as written still goes out, to a peer that has closed only its own side
+	}
+	return err
 }
 
 // take parses b. A panic of the Inbox ends the line.

@@ -84,6 +84,12 @@ func (h *Handler) negotiate(r *http.Request) (offer, *refusal) {
 
 // ServeConn does the whole handshake on nc, which it owns from now on, and returns once the line is open or refused.
 func (h *Handler) ServeConn(nc net.Conn) error {
+	if secure, ok := nc.(*tlsConn); ok {
+		if err := secure.handshake(); err != nil {
+			h.refused.Add(1)
+			return err
+		}
+	}
 	if err := nc.SetDeadline(time.Now().Add(h.o.HandshakeTimeout)); err != nil {
 		return err
 	}
@@ -141,6 +147,10 @@ func (h *Handler) Adopt(nc net.Conn, protocol, token string) error {
 }
 
 func (h *Handler) adopt(nc net.Conn, glued []byte, off offer, remote string, accept Accept) error {
+	secure, _ := nc.(*tlsConn)
+	if secure != nil {
+		nc = secure.carrier.Conn
+	}
 	c := &conn{h: h, nc: nc, since: h.clock()}
 	c.info = transport.Info{Kind: "ws", Protocol: off.protocol, Token: off.token, Remote: remote, Framing: Framing{}}
 	s, err := tune(nc)
@@ -152,6 +162,10 @@ func (h *Handler) adopt(nc net.Conn, glued []byte, off offer, remote string, acc
 		c.out = s
 	} else {
 		c.out = newSpill(c)
+	}
+	if secure != nil {
+		c.sealer = secure.seal(c, c.out)
+		c.out = c.sealer
 	}
 	c.openReader(s)
 	if !h.add(c) {

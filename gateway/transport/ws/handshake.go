@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"carillon/wire"
 )
 
 // offer is what a valid handshake asks for and gets.
@@ -108,7 +110,7 @@ func (o *Options) choose(lists []string) (off offer, no *refusal) {
 		}
 		for item := range strings.SplitSeq(list, ",") {
 			item = strings.Trim(item, " \t")
-			token, isToken := strings.CutPrefix(item, TokenPrefix)
+			token, isToken := strings.CutPrefix(item, wire.TokenPrefix)
 			switch {
 			case item == "":
 				continue

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"carillon/wire"
+
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
 )
@@ -31,7 +33,7 @@ func TestAnotherImplementationsClient(t *testing.T) {
 	ctx, stop := context.WithTimeout(context.Background(), 20*time.Second)
 	defer stop()
 	c, resp, err := websocket.Dial(ctx, "ws://"+addr, &websocket.DialOptions{
-		HTTPClient: &http.Client{}, Subprotocols: []string{"x", "a", "b", TokenPrefix + "secret"},
+		HTTPClient: &http.Client{}, Subprotocols: []string{"x", "a", "b", wire.TokenPrefix + "secret"},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -155,8 +155,8 @@ func (c *conn) openReader(s *socket) {
 	}
 }
 
-// receive waits for bytes; got returns them and give ends their use.
-func (c *conn) receive() error {
+// receiveRaw waits for bytes of the socket.
+func (c *conn) receiveRaw() error {
 	if c.raw == nil {
 		return c.receiveAny()
 	}

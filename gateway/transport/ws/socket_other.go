@@ -17,5 +17,5 @@ type reader struct {
 
 func (c *conn) openReader(*socket) {}
 
-// receive waits for bytes; got returns them and give ends their use.
-func (c *conn) receive() error { return c.receiveAny() }
+// receiveRaw waits for bytes of the socket.
+func (c *conn) receiveRaw() error { return c.receiveAny() }

@@ -86,9 +86,18 @@ func (s *spill) finish() {
 	s.done = true
 	now, err := s.buf == nil, s.err
 	s.mu.Unlock()
-	if now {
-		s.hangUp(err)
+	if !now {
+		return // flush does it
 	}
+	s.c.waiters.Add(1)
+	if s.c.is(gone) {
+		s.c.leave()
+		return
+	}
+	go func() { // a connection may have a goodbye of its own to write
+		defer s.c.leave()
+		s.hangUp(err)
+	}()
 }
 
 // hangUp closes for writing where the line can do that, else all of it.

@@ -10,8 +10,13 @@ import (
 
 // StrictLines wraps a listener for net/http, which takes header lines that end in a bare LF; a proxy in front that reads
 // them otherwise can be made to smuggle requests. The head of a connection's first request must end its lines in CR LF,
-// and is answered 400 if it does not. Connections that a Handler upgrades lose the wrapping.
-func StrictLines(l net.Listener) net.Listener { return strictListener{l} }
+// and is answered 400 if it does not. Connections that a Handler upgrades lose the wrapping. A TLSListener looks itself.
+func StrictLines(l net.Listener) net.Listener {
+	if t, ok := l.(*TLSListener); ok {
+		return t
+	}
+	return strictListener{l}
+}
 
 type strictListener struct{ net.Listener }
 
@@ -23,39 +28,46 @@ func (l strictListener) Accept() (net.Conn, error) {
 	return &strictConn{Conn: nc}, nil
 }
 
-// strictConn watches the bytes of the first head go by.
 type strictConn struct {
 	net.Conn
+	head headWatch
+}
 
+func (c *strictConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if !c.head.see(b[:n]) {
+		return n, err
+	}
+	refuseHead(c.Conn)
+	return 0, io.EOF
+}
+
+func refuseHead(w io.Writer) {
+	refuse(http.StatusBadRequest, "a line of the head does not end in CR LF").writeTo(w)
+}
+
+// headWatch watches the bytes of the first head go by.
+type headWatch struct {
 	mu   sync.Mutex // net/http reads in the background too
 	last [4]byte    // newest bytes, oldest first
 	done bool       // the head is over
 	bad  bool
 }
 
-func (c *strictConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if !c.watch(b[:n]) {
-		return n, err
-	}
-	refuse(http.StatusBadRequest, "a line of the head does not end in CR LF").writeTo(c.Conn)
-	return 0, io.EOF
-}
-
-// watch tells whether b shows that the head is bad.
-func (c *strictConn) watch(b []byte) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// see tells whether the head is bad, b included.
+func (w *headWatch) see(b []byte) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, x := range b {
-		if c.done || c.bad {
+		if w.done || w.bad {
 			break
 		}
-		c.bad = x == '\n' && c.last[3] != '\r' || x != '\n' && c.last[3] == '\r'
-		copy(c.last[:], c.last[1:])
-		c.last[3] = x
-		c.done = bytes.Equal(c.last[:], []byte("\r\n\r\n"))
+		w.bad = x == '\n' && w.last[3] != '\r' || x != '\n' && w.last[3] == '\r'
+		copy(w.last[:], w.last[1:])
+		w.last[3] = x
+		w.done = bytes.Equal(w.last[:], []byte("\r\n\r\n"))
 	}
-	return c.bad
+	return w.bad
 }
 
 // bare returns the connection that a Handler serves.

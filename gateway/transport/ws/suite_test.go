@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"strings"
@@ -54,7 +55,7 @@ func (p *peer) Close(code int, reason string) error {
 	}
 }
 
-func (p *peer) Cut() { p.nc.Close() }
+func (p *peer) Cut() { p.cutTCP() }
 
 // opened hands an Accept of the suite to a Handler that serves many lines.
 func opened(accept func(transport.Conn) transport.Inbox) *Handler {
@@ -90,3 +91,52 @@ func TestSuitePipe(t *testing.T) {
 		return p
 	})
 }
+
+func TestSuiteTLS(t *testing.T) {
+	for name, version := range map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13} {
+		t.Run(name, func(t *testing.T) {
+			transporttest.Run(t, func(t testing.TB, accept func(transport.Conn) transport.Inbox) transporttest.Peer {
+				h := opened(accept)
+				_, addr := serveTLS(t, h, h, TLSOptions{}, nil)
+				config := trusting()
+				config.MaxVersion = version
+				return dialTLS(t, addr, config)
+			})
+		})
+	}
+}
+
+// TestSuiteTLSPipe runs TLS over what is no socket: records go through a spill.
+func TestSuiteTLSPipe(t *testing.T) {
+	transporttest.Run(t, func(t testing.TB, accept func(transport.Conn) transport.Inbox) transporttest.Peer {
+		h := opened(accept)
+		l := &oneConn{conns: make(chan net.Conn, 1)}
+		near, far := net.Pipe()
+		l.conns <- far
+		nc, err := ListenTLS(l, &tls.Config{GetCertificate: loaded(t).GetCertificate}, TLSOptions{}).Accept()
+		must(t, err)
+		served := make(chan error, 1)
+		go func() { served <- h.ServeConn(nc) }()
+		p := overTLS(t, near, trusting())
+		t.Cleanup(h.Close)
+		p.send([]byte(strings.Replace(handshakeHead, "%s", "x", 1)))
+		p.open101()
+		must(t, <-served)
+		return p
+	})
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// oneConn is a listener of what is put in.
+type oneConn struct {
+	net.Listener
+	conns chan net.Conn
+}
+
+func (l *oneConn) Accept() (net.Conn, error) { return <-l.conns, nil }

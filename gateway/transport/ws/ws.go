@@ -9,10 +9,6 @@ import (
 	"time"
 )
 
-// TokenPrefix starts the entry of Sec-WebSocket-Protocol that carries a credential; it ends up in Info.Token, is
-// never answered and never logged.
-const TokenPrefix = "carillon.token."
-
 // Options are the limits and manners of a Handler. The zero value of a field means its default.
 type Options struct {
 	MaxMessage       int                      // bytes of one message, default 64 KiB and 4 KiB for its envelope; beyond it 1009

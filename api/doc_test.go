@@ -1,0 +1,163 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// words takes a shell line apart: blanks, quotes, and variables outside of single quotes.
+func shellWords(line string, vars map[string]string) (words []string) {
+	var word strings.Builder
+	open, quote := false, byte(0)
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case quote == 0 && (c == ' ' || c == '\n'):
+			if open {
+				words = append(words, word.String())
+				word.Reset()
+				open = false
+			}
+		case c == quote:
+			quote = 0
+		case quote == 0 && (c == '\'' || c == '"'):
+			quote, open = c, true
+		case c == '$' && quote != '\'':
+			n := i + 1
+			for n < len(line) && line[n] >= 'A' && line[n] <= 'Z' {
+				n++
+			}
+			word.WriteString(vars[line[i+1:n]])
+			i = n - 1
+		default:
+			open = true
+			word.WriteByte(c)
+		}
+	}
+	if open {
+		words = append(words, word.String())
+	}
+	return words
+}
+
+// curl does what the tool of that name would, for the options that the page uses.
+func curl(t *testing.T, args []string, hosts *strings.Replacer) string {
+	t.Helper()
+	method, url, body, header := "", "", "", http.Header{}
+	for i := 1; i < len(args); i++ {
+		switch a := args[i]; a {
+		case "-s":
+		case "-X", "-H", "-d":
+			i++
+			switch a {
+			case "-X":
+				method = args[i]
+			case "-H":
+				name, value, _ := strings.Cut(args[i], ": ")
+				header.Add(name, value)
+			case "-d":
+				body = args[i]
+			}
+		default:
+			if strings.HasPrefix(a, "-") || url != "" {
+				t.Fatalf("the page uses curl %q, which the test does not know", a)
+			}
+			url = hosts.Replace(a)
+		}
+	}
+	if method == "" {
+		if method = "GET"; body != "" {
+			method = "POST"
+		}
+	}
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	must(t, err)
+	r.Header = header
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	must(t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	must(t, err)
+	return string(text)
+}
+
+// likeness replaces what differs from run to run: of strings that are no words, and of numbers, only the kind is kept.
+func likeness(v any, name string) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k := range v {
+			v[k] = likeness(v[k], k)
+		}
+	case []any:
+		for i := range v {
+			v[i] = likeness(v[i], name)
+		}
+	case string:
+		switch name {
+		case "at", "before", "after", "head", "next", "token", "id", "node", "remote":
+			return "(some " + name + ")"
+		}
+	case float64:
+		switch name {
+		case "time", "since", "active", "until":
+			return "(some " + name + ")"
+		}
+	}
+	return v
+}
+
+// TestPage runs the examples of docs/http-api.md, and finds each answer to be like the one printed there.
+func TestPage(t *testing.T) {
+	s := newStage(t, nil)
+	page, err := os.ReadFile("../docs/http-api.md")
+	must(t, err)
+	token := s.token("ann", "chat:*", "subscribe", "history")
+	k := s.join(token)
+	k.say(`{"type":"subscribe","id":2,"channel":"chat:lobby"}`)
+	k.expect("reply")
+	hosts := strings.NewReplacer("http://127.0.0.1:8000", s.public.URL, "http://127.0.0.1:8001", s.server.URL)
+	vars := map[string]string{"KEY": serverKey, "TOKEN": token}
+	var said string
+	runs, compared := 0, 0
+	for i, block := range strings.Split(string(page), "```") {
+		kind, text, _ := strings.Cut(block, "\n")
+		switch {
+		case i%2 == 0:
+		case kind == "sh":
+			for line := range strings.SplitSeq(strings.ReplaceAll(strings.TrimSpace(text), "\\\n", ""), "\n") {
+				said = curl(t, shellWords(line, vars), hosts)
+				if runs++; !strings.HasPrefix(said, "{") {
+					t.Errorf("%s\nanswers %s", line, said)
+				}
+			}
+		case kind == "json":
+			var want, got any
+			must(t, json.Unmarshal([]byte(text), &want))
+			must(t, json.Unmarshal([]byte(said), &got))
+			if compared++; !reflect.DeepEqual(likeness(got, ""), likeness(want, "")) {
+				t.Errorf("the page says\n%v\nthe server\n%v", want, got)
+			}
+		default:
+			t.Errorf("a block of kind %q is not run", kind)
+		}
+	}
+	if runs < 12 || compared < 10 {
+		t.Errorf("only %d commands and %d answers were found", runs, compared)
+	}
+	for path := range at(openAPI(), "paths").(map[string]any) {
+		if name := strings.Split(strings.TrimPrefix(path, "/api/"), "/")[0]; !strings.Contains(string(page), "/api/"+name) {
+			t.Errorf("the page says nothing of %s", path)
+		}
+	}
+}
+
+func TestShellWords(t *testing.T) {
+	if got := fmt.Sprintf("%q", shellWords(`a 'b $X "c"'  "d $X" $X-e`, map[string]string{"X": "1"})); got != `["a" "b $X \"c\"" "d 1" "1-e"]` {
+		t.Error(got)
+	}
+}

@@ -1,0 +1,210 @@
+package node
+
+import (
+	"net/http"
+	"net/netip"
+	"runtime/metrics"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"carillon/gateway/hub"
+	"carillon/gateway/limit"
+	"carillon/gateway/session"
+	"carillon/gateway/transport"
+)
+
+// maxAddresses bounds the addresses that are counted at a time.
+const maxAddresses = 1 << 20
+
+// gates stand before the handshake: how many connections there are, how many come from one address and how often, how
+// many handshakes run at once, how many strangers are connected. What they refuse is told when to come again.
+type gates struct {
+	node      *Node
+	all       *limit.Share
+	addresses *limit.Gate[netip.Addr]
+	connects  *limit.Meter[netip.Addr]
+	wrong     *limit.Meter[netip.Addr] // bad credentials
+	admission *limit.Admission
+	strangers *limit.Share
+}
+
+// wrongPace is how many bad credentials an address may show.
+var wrongPace = limit.Pace{PerSecond: 0.5, Burst: 20}
+
+func newGates(n *Node) *gates {
+	l := n.o.Limits
+	g := &gates{
+		node:      n,
+		all:       limit.NewShare(unbounded(l.Connections)),
+		addresses: limit.NewAddrGate(l.PerAddress, maxAddresses),
+		connects:  limit.NewAddrMeter(l.Connects, maxAddresses),
+		wrong:     limit.NewAddrMeter(wrongPace, maxAddresses),
+		admission: limit.NewAdmission(l.Admission, nil),
+		strangers: limit.NewShare(unbounded(l.Strangers)),
+	}
+	return g
+}
+
+// unbounded turns "no bound" into the largest one.
+func unbounded(n int) int {
+	if n <= 0 {
+		return 1 << 40
+	}
+	return n
+}
+
+// address is the client's own, behind trusted proxies.
+func (g *gates) address(r *http.Request) netip.Addr {
+	return limit.ClientIP(r.RemoteAddr, r.Header, g.node.o.Proxies)
+}
+
+// ServeHTTP lets a WebSocket handshake through, or refuses it.
+func (g *gates) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	v := &visit{gates: g, from: g.address(r)}
+	if status, wait := v.enter(r); status != 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(limit.Seconds(wait)))
+		http.Error(w, http.StatusText(status)+": come back after the time in Retry-After.", status)
+		return
+	}
+	taken := false
+	g.node.sockets.Upgrade(w, r, func(c transport.Conn) transport.Inbox {
+		in := g.node.sessions.Accept(c, v)
+		taken = in != nil
+		return in
+	})
+	if !taken {
+		v.Left()
+	}
+}
+
+// visit is one who came through the gates. It implements session.Door.
+type visit struct {
+	gates *gates
+	from  netip.Addr
+	known atomic.Bool
+}
+
+var _ session.Door = (*visit)(nil)
+
+// enter passes all gates, or none: then it says with which status and for how long to stay away.
+func (v *visit) enter(r *http.Request) (status int, wait time.Duration) {
+	g := v.gates
+	if ok, wait := g.connects.Take(v.from, time.Now(), 1); !ok {
+		return http.StatusTooManyRequests, wait
+	}
+	if !g.all.Enter() {
+		return http.StatusServiceUnavailable, retryFull
+	}
+	if !g.addresses.Enter(v.from) {
+		g.all.Leave()
+		return http.StatusTooManyRequests, retryFull
+	}
+	if !g.strangers.Enter() {
+		g.addresses.Leave(v.from)
+		g.all.Leave()
+		return http.StatusServiceUnavailable, retryFull
+	}
+	if err := g.admission.Enter(r.Context()); err != nil {
+		v.Left()
+		return http.StatusServiceUnavailable, retryAfter(err)
+	}
+	return 0, 0
+}
+
+// retryFull is when somebody may have left.
+const retryFull = 5 * time.Second
+
+func retryAfter(err error) time.Duration {
+	if busy, ok := err.(*limit.Busy); ok {
+		return busy.RetryAfter
+	}
+	return retryFull
+}
+
+// Known implements session.Door.
+func (v *visit) Known() {
+	if v.known.CompareAndSwap(false, true) {
+		v.gates.strangers.Leave()
+	}
+}
+
+// Left implements session.Door.
+func (v *visit) Left() {
+	v.Known()
+	v.gates.addresses.Leave(v.from)
+	v.gates.all.Leave()
+}
+
+// gateless accepts a line that did not come through the gates.
+func (n *Node) gateless(c transport.Conn) transport.Inbox { return n.sessions.Accept(c, nil) }
+
+// Blocked implements api.Guard.
+func (g *gates) Blocked(remote string) time.Duration {
+	addr, err := netip.ParseAddr(remote)
+	if err != nil {
+		return 0
+	}
+	ok, wait := g.wrong.Take(addr, time.Now(), 1)
+	if ok {
+		g.wrong.GiveBack(addr, 1)
+		return 0
+	}
+	return wait
+}
+
+// Wrong implements api.Guard.
+func (g *gates) Wrong(remote string) {
+	if addr, err := netip.ParseAddr(remote); err == nil {
+		g.wrong.Take(addr, time.Now(), 1)
+	}
+}
+
+// breathEvery is how often the node looks at itself.
+const breathEvery = 100 * time.Millisecond
+
+// breathe feeds the pressure gauge: how long the fan-out lets a newcomer wait, and how full the memory is.
+func (n *Node) breathe(stop <-chan struct{}) {
+	ticker := time.NewTicker(breathEvery)
+	defer ticker.Stop()
+	p := &probe{}
+	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/gomemlimit:bytes"}}
+	for {
+		select {
+		case <-stop:
+			return
+		case <-ticker.C:
+		}
+		metrics.Read(heap)
+		s := limit.Sample{FanoutLag: p.lag(n.hub)}
+		if bound := heap[1].Value.Uint64(); bound < 1<<62 {
+			s.Heap = float64(heap[0].Value.Uint64()) / float64(bound)
+		}
+		n.pressure.Observe(s)
+	}
+}
+
+// probe measures how long the fan-out queue is: it stands in it.
+type probe struct {
+	asked atomic.Int64 // Unix nanoseconds; 0: it does not stand there
+	last  atomic.Int64 // nanoseconds
+}
+
+// lag is how long the probe stood, or how long it has been standing.
+func (p *probe) lag(h *hub.Hub) time.Duration {
+	now := time.Now().UnixNano()
+	if p.asked.CompareAndSwap(0, now) {
+		h.Again(p)
+		return time.Duration(p.last.Load())
+	}
+	return time.Duration(now - p.asked.Load())
+}
+
+// Wake implements hub.Waker.
+func (p *probe) Wake(*hub.Cursor) {}
+
+// Resume implements hub.Waker.
+func (p *probe) Resume() {
+	p.last.Store(time.Now().UnixNano() - p.asked.Load())
+	p.asked.Store(0)
+}

@@ -1,0 +1,143 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"carillon/api"
+	"carillon/channel"
+	"carillon/gateway/transport/ws"
+	"carillon/web"
+)
+
+// Bounds of the listeners.
+const (
+	headerTimeout = 5 * time.Second
+	idleTimeout   = 60 * time.Second
+	maxHeader     = 16 << 10 // bytes
+)
+
+// listen opens the listeners: the internal one first, so that who asks for readiness finds it.
+func (n *Node) listen(ctx context.Context) error {
+	if n.o.Internal != "" {
+		inside, err := n.inside()
+		if err != nil {
+			return err
+		}
+		if err := n.serve(ctx, &n.internal, n.o.Internal, "--internal-listen", inside, nil); err != nil {
+			return err
+		}
+	}
+	return n.serve(ctx, &n.public, n.o.Listen, "--listen", n.outside(), n.o.Certificates)
+}
+
+func (n *Node) serve(ctx context.Context, l *listener, address, flag string, h http.Handler, certificates *ws.Certificates) error {
+	tcp, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s: %w (is another Carillon running? choose another port with %s)", address, err, flag)
+	}
+	l.at = tcp.Addr()
+	if certificates != nil {
+		tcp = ws.ListenTLS(tcp, &tls.Config{GetCertificate: certificates.GetCertificate}, ws.TLSOptions{})
+	}
+	l.server = &http.Server{
+		Handler: h, ReadHeaderTimeout: n.o.Limits.HeaderTimeout, IdleTimeout: n.o.Limits.IdleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
+	}
+	l.done.Go(func() {
+		if err := l.server.Serve(ws.StrictLines(tcp)); !errors.Is(err, http.ErrServerClosed) {
+			n.failed <- err
+		}
+	})
+	return nil
+}
+
+// common is what both halves of the HTTP API need.
+func (n *Node) common() api.Common {
+	return api.Common{
+		Remote: func(r *http.Request) string { return n.gates.address(r).String() },
+		Guard:  n.gates, Log: n.log,
+	}
+}
+
+// outside is what clients see: sockets, the public API and, in dev, the first page.
+func (n *Node) outside() http.Handler {
+	o := api.PublicOptions{
+		Reader: n.roles, Identify: n.judge.Identify, AllowOrigin: n.sockets.AllowsOrigin, Common: n.common(),
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/ws", n.gates)
+	if n.o.Dev {
+		o.Guest = signIn
+		mux.Handle("/", web.Handler())
+	}
+	mux.Handle("/api/", api.Public(o))
+	return mux
+}
+
+// inside is what operators and servers see: health, the server API, profiles.
+func (n *Node) inside() (http.Handler, error) {
+	keys, err := api.NewServerKeys(n.o.ServerKeys...)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/api/", api.Server(api.ServerOptions{
+		Keys: keys, Publisher: n.roles, Announcer: n.roles, Reader: n.roles, Directory: n.roles, Rooms: n.roles,
+		Issuer: n.issuer, Revoker: n.sys, Common: n.common(),
+	}))
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", n.readyz)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", http.NotFound) // it would show what stands in flags
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return mux, nil
+}
+
+// health is one thing that must be well for the node to serve.
+type health struct {
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+	Why  string `json:"why,omitempty"`
+}
+
+// readyz answers 200 while the node serves, 503 otherwise; with ?verbose it says what was looked at.
+func (n *Node) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+	defer cancel()
+	checks := []health{{Name: "serving", OK: !n.draining.Load()}}
+	if n.draining.Load() {
+		checks[0].Why = "the node is draining"
+	}
+	journal := health{Name: "journal", OK: true}
+	if _, err := n.journal(channel.Sys).Heads(ctx, []channel.Name{channel.Sys}); err != nil {
+		journal.OK, journal.Why = false, err.Error()
+	}
+	checks = append(checks, journal)
+	status := http.StatusOK
+	for _, c := range checks {
+		if !c.OK {
+			status = http.StatusServiceUnavailable
+		}
+	}
+	if !r.URL.Query().Has("verbose") {
+		http.Error(w, http.StatusText(status), status)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(checks)
+}
+
+// readyTimeout bounds the checks of readyz.
+const readyTimeout = 2 * time.Second

@@ -1,0 +1,121 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"carillon/channel"
+	"carillon/gateway/auth"
+	"carillon/gateway/limit"
+	"carillon/gateway/session"
+	"carillon/gateway/transport/ws"
+)
+
+// Options say what a node is to be. The zero value of a field is its default, where it has one.
+type Options struct {
+	Listen       string           // address of the public listener, such as "127.0.0.1:8000"; port 0 takes a free one
+	Internal     string           // address of the internal listener; "": none
+	Dev          bool             // guests with all capabilities; loopback only; the first page
+	Secret       []byte           // HS256 key of tokens that name no issuer of Issuers
+	Issuers      []auth.Issuer    // who else signs tokens
+	ServerKeys   []string         // keys of the server API; none: it is closed
+	Data         string           // folder of what must last; "" keeps everything in memory
+	Durable      []string         // namespaces kept in Data and acknowledged after the commit
+	Memory       int64            // bytes of rings; default hub.DefaultBudget
+	Settings     session.Settings // the zero value: session.DefaultSettings
+	Limits       Limits           // the zero value: none
+	Origins      []string         // pages of other origins that may connect
+	Proxies      []netip.Prefix   // proxies whose word about the address of a client counts
+	Certificates *ws.Certificates // encrypts the public listener
+	DrainWindow  time.Duration    // time across which clients are asked to leave; 0: all at once
+	Name         string           // of the node; default the host's
+	Version      string
+	Log          *slog.Logger
+	// Policies overrides the policy of channels; nil: by Durable.
+	Policies func(channel.Name) channel.Policy
+}
+
+// Limits bound who comes in and how fast. Zero fields are no bound.
+type Limits struct {
+	Connections   int // of this node
+	PerAddress    int // connections of one address
+	Connects      limit.Pace
+	Admission     limit.AdmissionBounds
+	Strangers     int // connections that have shown no good token yet
+	Requests      limit.Pace
+	Bytes         limit.Pace
+	HeaderTimeout time.Duration // default 5 s
+	IdleTimeout   time.Duration // default 60 s
+}
+
+// complete fills in defaults and refuses what cannot work.
+func (o *Options) complete() (*auth.Keys, error) {
+	if o.Settings == (session.Settings{}) {
+		o.Settings = session.DefaultSettings()
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Name == "" {
+		o.Name, _ = os.Hostname()
+	}
+	if o.Limits.HeaderTimeout <= 0 {
+		o.Limits.HeaderTimeout = headerTimeout
+	}
+	if o.Limits.IdleTimeout <= 0 {
+		o.Limits.IdleTimeout = idleTimeout
+	}
+	if len(o.Durable) > 0 && o.Data == "" {
+		return nil, errors.New("durable namespaces need a folder to last in: add --data DIR")
+	}
+	if o.Policies == nil {
+		o.Policies = policies(o.Durable)
+	}
+	o.Policies = withSys(o.Policies, o.Data != "")
+	if o.Dev {
+		for _, address := range []string{o.Listen, o.Internal} {
+			if err := loopbackOnly(address); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return o.keys()
+}
+
+// keys are those that tokens are checked with.
+func (o *Options) keys() (*auth.Keys, error) {
+	issuers := o.Issuers
+	if len(o.Secret) > 0 {
+		key, err := auth.SecretKey("", o.Secret)
+		if err != nil {
+			return nil, err
+		}
+		issuers = append([]auth.Issuer{{Name: auth.LocalIssuer, Audience: auth.LocalIssuer, Signer: key}}, issuers...)
+	}
+	if len(issuers) > 0 {
+		return auth.New(issuers, auth.Options{})
+	}
+	if o.Dev {
+		return nil, nil
+	}
+	return nil, errors.New("serve needs a secret for tokens: put at least 32 random bytes into a file (head -c 48 /dev/urandom | base64 > secret) and set CARILLON_SECRET_FILE to its path; or use dev on this machine alone")
+}
+
+func loopbackOnly(address string) error {
+	if address == "" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("listen address %q: %w", address, err)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("dev lets everybody in and so listens on loopback only, not on %q: use --listen 127.0.0.1:8000, or serve with tokens", address)
+	}
+	return nil
+}

@@ -1,0 +1,153 @@
+package observe
+
+// The labels, each with all its values. Lists that belong to other packages are repeated here, since this one imports
+// none; tests compare them. A list only grows.
+var (
+	LabelTransport = NewLabel("transport", "ws", Other)
+	LabelFormat    = NewLabel("format", "json", "msgpack", Other)
+	LabelClass     = NewLabel("class", "logged", "latest", "fleeting")
+	LabelTier      = NewLabel("tier", "memory", "sqlite")
+	// LabelCode holds the codes of the protocol.
+	LabelCode = NewLabel("code",
+		"unauthorized", "connect_timeout", "forbidden", "version", "too_many_connections", "revoked", "too_many_errors",
+		"token_expired", "rate_limited", "slow", "no_sign_of_life", "state_lost", "overloaded", "drain",
+		"bad_request", "bad_channel", "too_large", "not_subscribed", "limit", "id_reuse", "unknown", "unconfirmed",
+		"unavailable", "storage_full", "unsupported", "no_service", "busy", "internal", Other)
+	// LabelEnd is how a connection ended: with a code of ours, by the client, by a rule of the transport, or broken.
+	LabelEnd = NewLabel("reason",
+		"client", "broken", "protocol", "shutdown", "panic",
+		"unauthorized", "connect_timeout", "forbidden", "version", "too_many_connections", "revoked", "too_many_errors",
+		"token_expired", "rate_limited", "slow", "no_sign_of_life", "state_lost", "overloaded", "drain", Other)
+	// LabelRequest holds the types of requests.
+	LabelRequest = NewLabel("type", "connect", "refresh", "subscribe", "unsubscribe", "publish", "command", "history",
+		"presence", "ping", "pong", Other)
+	// LabelRefusal is why a handshake was refused.
+	LabelRefusal = NewLabel("reason", "malformed", "origin", "version", "shutdown", "address_rate", "address_open",
+		"queue_full", "too_late", "strangers", "pressure", Other)
+	// LabelGap holds the reasons for a gap.
+	LabelGap = NewLabel("reason", "trimmed", "too_many", "slow", "epoch", "diverged", "ahead")
+	// LabelResume is what became of a position a client came back with.
+	LabelResume = NewLabel("outcome", "continued", "gap", "failed")
+	// LabelDrop is why a record was not handed to somebody who was due it.
+	LabelDrop = NewLabel("reason", "behind", "aside", "fanout_lag", "fanout_queue", "fanout_busy", "cpu", "heap")
+	// LabelLimit names the limits.
+	LabelLimit = NewLabel("limit", "requests", "bytes", "channels", "in_flight", "outbox", "body", "user_open", "address_open",
+		"address_rate", "bad_tokens", "strangers")
+	// LabelMap names the bounded maps of limits.
+	LabelMap = NewLabel("map", "user_open", "address_open", "address_rate", "bad_tokens")
+	// LabelPart names the parts of the server that survive a panic.
+	LabelPart = NewLabel("part", "connection", "http")
+)
+
+// Connections and handshakes.
+var (
+	Connections = &Metric{"carillon_connections", KindGauge,
+		"Connections open now", []*Label{LabelTransport, LabelFormat}}
+	ConnectionsOpened = &Metric{"carillon_connections_opened_total", KindCounter,
+		"Connections whose handshake succeeded", []*Label{LabelTransport}}
+	ConnectionsEnded = &Metric{"carillon_connections_ended_total", KindCounter,
+		"Connections that ended, by how", []*Label{LabelEnd}}
+	Strangers = &Metric{"carillon_connections_unauthenticated", KindGauge,
+		"Connections open now that have not connected with a token yet", nil}
+	HandshakesRefused = &Metric{"carillon_handshakes_refused_total", KindCounter,
+		"Handshakes that were refused, by reason", []*Label{LabelRefusal}}
+	HandshakesWaiting = &Metric{"carillon_handshakes_waiting", KindGauge,
+		"Handshakes that wait for their turn", nil}
+	HandshakeWait = &Metric{"carillon_handshake_wait_seconds", KindHistogram,
+		"Time a handshake waited for its turn", nil}
+	BytesIn = &Metric{"carillon_received_bytes_total", KindCounter,
+		"Bytes read from connections, after their handshake", []*Label{LabelTransport}}
+	BytesOut = &Metric{"carillon_sent_bytes_total", KindCounter,
+		"Bytes written to connections, after their handshake", []*Label{LabelTransport}}
+)
+
+// Requests and records.
+var (
+	Requests = &Metric{"carillon_requests_total", KindCounter,
+		"Requests of clients, by type", []*Label{LabelRequest}}
+	Errors = &Metric{"carillon_errors_total", KindCounter,
+		"Requests answered with an error and connections ended with one, by code", []*Label{LabelCode}}
+	RecordsIn = &Metric{"carillon_records_in_total", KindCounter,
+		"Records accepted from publishers, by class", []*Label{LabelClass}}
+	RecordsOut = &Metric{"carillon_records_out_total", KindCounter,
+		"Records handed to connections, once for each subscriber, by class", []*Label{LabelClass}}
+	RecordsDropped = &Metric{"carillon_records_dropped_total", KindCounter,
+		"Records not handed on: the subscriber was behind, too many came early, or the node was short of what the reason names",
+		[]*Label{LabelClass, LabelDrop}}
+	PublishWrite = &Metric{"carillon_publish_write_seconds", KindHistogram,
+		"Time from reading a publish to writing its record to a subscriber of this node, sampled", nil}
+	PublishAck = &Metric{"carillon_publish_ack_seconds", KindHistogram,
+		"Time from reading a publish to queueing its final reply, by where the record is kept", []*Label{LabelTier}}
+	Gaps = &Metric{"carillon_gaps_total", KindCounter,
+		"Gaps told to subscribers, by reason", []*Label{LabelGap}}
+	Resumes = &Metric{"carillon_resumes_total", KindCounter,
+		"Subscribes that named a position, by outcome", []*Label{LabelResume}}
+)
+
+// Fan-out.
+var (
+	CursorLag = &Metric{"carillon_cursor_lag_records", KindHistogram,
+		"Records between a cursor and the head when its connection came to take them", nil}
+	Visits = &Metric{"carillon_fanout_visits_total", KindCounter,
+		"Cursors that fan-out workers woke because they had something to say", nil}
+	Resumed = &Metric{"carillon_fanout_resumes_total", KindCounter,
+		"Connections whose writing fan-out workers went on with", nil}
+	FanoutQueueLength = &Metric{"carillon_fanout_queue", KindGauge,
+		"Stripes of cursors and connections that wait for a fan-out worker", nil}
+	FanoutBusyTime = &Metric{"carillon_fanout_busy_seconds_total", KindCounter,
+		"Time in which fan-out workers worked, all workers together", nil}
+	Encoded = &Metric{"carillon_records_encoded_total", KindCounter,
+		"Records encoded for fan-out, once for each format in use", nil}
+	Rooms = &Metric{"carillon_rooms", KindGauge,
+		"Channels with a ring in this node", nil}
+	Cursors = &Metric{"carillon_cursors", KindGauge,
+		"Subscriptions on this node", nil}
+	RingBytes = &Metric{"carillon_ring_bytes", KindGauge,
+		"Memory of rings and of what is encoded from them", nil}
+	RingBudget = &Metric{"carillon_ring_budget_bytes", KindGauge,
+		"The most that rings may take before they are cut", nil}
+	RingCut = &Metric{"carillon_ring_records_cut_total", KindCounter,
+		"Records cut from rings for want of memory", nil}
+)
+
+// Store.
+var (
+	CommitRecords = &Metric{"carillon_commit_records", KindHistogram,
+		"Records that one commit made true", []*Label{LabelTier}}
+	CommitTime = &Metric{"carillon_commit_seconds", KindHistogram,
+		"Time that one commit took", []*Label{LabelTier}}
+	CommitFailures = &Metric{"carillon_commit_failures_total", KindCounter,
+		"Commits that failed; what was in them was answered unconfirmed or refused", []*Label{LabelTier}}
+	CommitQueue = &Metric{"carillon_commit_queue_records", KindGauge,
+		"Records that wait for a commit", []*Label{LabelTier}}
+)
+
+// Limits and health.
+var (
+	Limited = &Metric{"carillon_limited_total", KindCounter,
+		"Times that a limit was met, by limit", []*Label{LabelLimit}}
+	LimitKeys = &Metric{"carillon_limit_keys", KindGauge,
+		"Users or addresses that a limit keeps count of now", []*Label{LabelMap}}
+	LimitOverflows = &Metric{"carillon_limit_overflows_total", KindCounter,
+		"Keys that a limit refused or forgot because its map was full", []*Label{LabelMap}}
+	PressureLevel = &Metric{"carillon_pressure_level", KindGauge,
+		"0 calm, 1 a part of the fleeting records is dropped, 2 all of them are", nil}
+	PressureChanges = &Metric{"carillon_pressure_changes_total", KindCounter,
+		"Changes of the pressure level", nil}
+	Panics = &Metric{"carillon_panics_total", KindCounter,
+		"Panics that ended one connection or request instead of the process", []*Label{LabelPart}}
+	LogSuppressed = &Metric{"carillon_log_lines_suppressed_total", KindCounter,
+		"Log lines that were counted instead of written, being too many of one kind", nil}
+)
+
+// Catalogue lists all metrics that a node has of its own, in the order of the documentation.
+func Catalogue() []*Metric {
+	return []*Metric{
+		Connections, ConnectionsOpened, ConnectionsEnded, Strangers, HandshakesRefused, HandshakesWaiting, HandshakeWait,
+		BytesIn, BytesOut,
+		Requests, Errors, RecordsIn, RecordsOut, RecordsDropped, PublishWrite, PublishAck, Gaps, Resumes,
+		CursorLag, Visits, Resumed, FanoutQueueLength, FanoutBusyTime, Encoded, Rooms, Cursors, RingBytes, RingBudget, RingCut,
+		CommitRecords, CommitTime, CommitFailures, CommitQueue,
+		Limited, LimitKeys, LimitOverflows, PressureLevel, PressureChanges, Panics, LogSuppressed,
+	}
+}
