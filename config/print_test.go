@@ -113,7 +113,11 @@ func TestExplain(t *testing.T) {
 
 // The commands as kong runs them.
 func TestCommands(t *testing.T) {
-	t.Setenv(FileVariable, "")
+	for _, entry := range os.Environ() {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, envPrefix) {
+			t.Setenv(name, "")
+		}
+	}
 	file := filepath.Join(t.TempDir(), "c.yaml")
 	if err := os.WriteFile(file, []byte("limits:\n  frame: 1MiB\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -65,9 +65,11 @@ type call struct {
 	since int64 // Unix nanoseconds
 }
 
-// Door counts who comes and goes. Known is called at most once, when a line has shown a good token; Left once, at its end.
+// Door counts who comes and goes.
 type Door interface {
+	// Known is called at most once, when a line has shown a good token.
 	Known()
+	// Left is called once, when the line is gone.
 	Left()
 }
 

@@ -32,6 +32,7 @@ var (
 var importTable = []importRow{
 	{pkg: "channel", never: outside, why: "the vocabulary depends on nothing, so that everything can depend on it"},
 	{pkg: "observe", never: outside, why: "counting must never be the reason for an import cycle"},
+	{pkg: "observe/scrape", may: []string{"observe"}, never: []string{"database/sql"}, why: "the exposition, so that who counts does not link it"},
 	{pkg: "ledger", never: append([]string{"time.Now"}, outside...), why: "the rules of money are pure"},
 	{pkg: "wire", may: []string{"channel"}, never: outside, why: "bytes in, messages out; whose socket it is does not matter"},
 
