@@ -116,6 +116,33 @@ func TestRunJSON(t *testing.T) {
 	}
 }
 
+// A server that lets in who has a token takes those that the generator signs.
+func TestTokens(t *testing.T) {
+	path, err := newSecret()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(path) })
+	secret, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := node.Start(t.Context(), node.Options{Listen: "127.0.0.1:0", Secret: secret, Version: "test", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = n.Close(context.Background()) })
+	c := command("fanout", n.URL())
+	c.Target.Secret, c.Load.Conns = path, 20
+	r, err := c.measure(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Err(); err != nil || lastPhase(r).Count.Delivered == 0 {
+		t.Errorf("%v, %+v", err, lastPhase(r).Count)
+	}
+}
+
 // faulty is a server of the plain dialect that does something to every tenth message.
 func faulty(t *testing.T, fault string) string {
 	t.Helper()

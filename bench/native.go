@@ -64,11 +64,12 @@ func (n *native) greet(dst []byte, user int) []byte {
 	return n.protocol.Codec.AppendRequest(dst, &q)
 }
 
-// token signs an HS256 token for a user of the generator; each connection is a user of its own.
+// token signs an HS256 token as the server's own issuer would, for a user of the generator; each connection is a user
+// of its own.
 func (n *native) token(user int) string {
 	enc := base64.RawURLEncoding
 	now := time.Now()
-	body := fmt.Sprintf(`{"sub":"bench-%d","iat":%d,"exp":%d,"caps":[{"channels":["*"],"can":["*"]}]}`, user, now.Unix(), now.Add(tokenLifetime).Unix())
+	body := fmt.Sprintf(`{"iss":"carillon","aud":"carillon","sub":"bench-%d","iat":%d,"exp":%d,"caps":[{"channels":["*"],"can":["*"]}]}`, user, now.Unix(), now.Add(tokenLifetime).Unix())
 	text := enc.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + enc.EncodeToString([]byte(body))
 	mac := hmac.New(sha256.New, n.secret)
 	mac.Write([]byte(text))

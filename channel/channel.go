@@ -81,7 +81,8 @@ type Policy struct {
 	Ring        Keep          // of the tail in memory; Age unused
 	BatchWindow time.Duration // how long records gather before they are fanned out; 0: not at all
 	Slow        Slow
-	MaxBody     int // bytes
+	MaxBody     int  // bytes
+	NoHistory   bool // clients may not page through the log, nor rewind; a resume is no history
 }
 
 // DefaultPolicy is that of a plain channel without a configuration.

@@ -27,8 +27,9 @@ type line struct {
 	gone     chan struct{} // closed with the line
 
 	// Guarded by Client.mu.
-	pong     bool // owed to the server
-	draining bool // no more publishes: the server is going away
+	pong     bool   // owed to the server
+	draining bool   // no more publishes: the server is going away
+	mark     uint64 // id of the last request before the server's last ping
 
 	mu       sync.Mutex
 	watch    *time.Timer   // ends the line when it fires

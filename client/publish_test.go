@@ -156,6 +156,30 @@ func TestOtherChannelsGoOn(t *testing.T) {
 	})
 }
 
+// TestAnswerThatNeverComes: a line that lives but swallowed an answer is left, and the publish sent again.
+func TestAnswerThatNeverComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, Options{})
+		p := s.connected()
+		ps := s.publish("1")
+		s.bodies(p, 1)
+		for i := range 2 {
+			if st := s.state(); st.Phase != Connected {
+				t.Fatalf("before ping %d: %+v", i, st)
+			}
+			time.Sleep(25 * time.Second)
+			s.must(p.send(wire.Message{Type: wire.MsgPing}))
+			synctest.Wait()
+		}
+		p = s.connected()
+		got, rs := s.bodies(p, 1)
+		same(t, "again", got, "1")
+		s.ack(p, rs...)
+		_, err := ps[0].Wait()
+		s.must(err)
+	})
+}
+
 func TestOutcomeUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := play(t, Options{})

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -204,6 +205,7 @@ func (c *Client) deliver(l *line, ms []wire.Message) (states []State) {
 		case wire.MsgPing:
 			l.pong = true
 			c.wake()
+			c.overdue(l)
 		case wire.MsgDrain:
 			l.draining = true
 			l.drainAfter(m.After)
@@ -234,6 +236,18 @@ func (c *Client) answer(m *wire.Message) {
 	if len(c.controls) > 0 || len(c.ready) > 0 {
 		c.wake()
 	}
+}
+
+// overdue ends a line on which a request from before the last ping still has no answer: the server ends every request
+// long before that, so the answer is lost, and what is safe to ask again is asked on the next line. c.mu is held.
+func (c *Client) overdue(l *line) {
+	for id := range c.calls {
+		if id <= l.mark {
+			l.drop(ending{err: fmt.Errorf("%w: a request was not answered", ErrLineLost), then: wire.ReconnectBackoff})
+			return
+		}
+	}
+	l.mark = c.lastID
 }
 
 // renew fetches a fresh token and sends it; c.mu is held. If that fails, the server ends the line when the old one does,

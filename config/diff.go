@@ -75,7 +75,7 @@ func (s *spec) same(x, y reflect.Value) bool {
 	switch s.shape {
 	case leaf:
 		if s.form.name == typeSecret {
-			return true
+			return x.Interface().(Secret).Equal(y.Interface().(Secret))
 		}
 		return reflect.DeepEqual(x.Interface(), y.Interface())
 	case list:

@@ -21,6 +21,7 @@ const maxAddresses = 1 << 20
 // many handshakes run at once, how many strangers are connected. What they refuse is told when to come again.
 type gates struct {
 	node      *Node
+	proxies   atomic.Pointer[[]netip.Prefix]
 	all       *limit.Share
 	addresses *limit.Gate[netip.Addr]
 	connects  *limit.Meter[netip.Addr]
@@ -43,7 +44,19 @@ func newGates(n *Node) *gates {
 		admission: limit.NewAdmission(l.Admission, nil),
 		strangers: limit.NewShare(unbounded(l.Strangers)),
 	}
+	g.proxies.Store(&n.o.Proxies)
 	return g
+}
+
+// configure changes the bounds; who is inside stays.
+func (g *gates) configure(o Options) {
+	l := o.Limits
+	g.proxies.Store(&o.Proxies)
+	g.all.SetBound(unbounded(l.Connections))
+	g.addresses.SetBound(l.PerAddress)
+	g.connects.SetPace(l.Connects)
+	g.admission.SetBounds(l.Admission)
+	g.strangers.SetBound(unbounded(l.Strangers))
 }
 
 // unbounded turns "no bound" into the largest one.
@@ -56,7 +69,7 @@ func unbounded(n int) int {
 
 // address is the client's own, behind trusted proxies.
 func (g *gates) address(r *http.Request) netip.Addr {
-	return limit.ClientIP(r.RemoteAddr, r.Header, g.node.o.Proxies)
+	return limit.ClientIP(r.RemoteAddr, r.Header, *g.proxies.Load())
 }
 
 // ServeHTTP lets a WebSocket handshake through, or refuses it.

@@ -71,7 +71,7 @@ func (n *Node) common() api.Common {
 // outside is what clients see: sockets, the public API and, in dev, the first page.
 func (n *Node) outside() http.Handler {
 	o := api.PublicOptions{
-		Reader: n.roles, Identify: n.judge.Identify, AllowOrigin: n.sockets.AllowsOrigin, Common: n.common(),
+		Reader: readable{n.roles}, Identify: n.judge.Identify, AllowOrigin: n.sockets.AllowsOrigin, Common: n.common(),
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/ws", n.gates)
@@ -85,13 +85,13 @@ func (n *Node) outside() http.Handler {
 
 // inside is what operators and servers see: health, the server API, profiles.
 func (n *Node) inside() (http.Handler, error) {
-	keys, err := api.NewServerKeys(n.o.ServerKeys...)
-	if err != nil {
+	var err error
+	if n.serverKeys, err = api.NewServerKeys(n.o.ServerKeys...); err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/api/", api.Server(api.ServerOptions{
-		Keys: keys, Publisher: n.roles, Announcer: n.roles, Reader: n.roles, Directory: n.roles, Rooms: n.roles,
+		Keys: n.serverKeys, Publisher: n.roles, Announcer: n.roles, Reader: n.roles, Directory: n.roles, Rooms: n.roles,
 		Issuer: n.issuer, Revoker: n.sys, Common: n.common(),
 	}))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })

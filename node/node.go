@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"carillon/api"
 	"carillon/bus"
 	"carillon/bus/local"
 	"carillon/channel"
@@ -46,6 +47,8 @@ type Node struct {
 	roles    *roles
 	sockets  *ws.Handler
 
+	serverKeys *api.ServerKeys // nil: there is no internal listener
+
 	public, internal listener
 	tasks            sync.WaitGroup
 	halt             chan struct{} // ends tasks
@@ -68,13 +71,17 @@ func Start(ctx context.Context, o Options) (*Node, error) {
 
 // New builds a node that does not listen, in the order of the flow: truth, hints, fan-out, gateway, sessions, sockets.
 func New(ctx context.Context, o Options) (*Node, error) {
-	keys, err := o.complete()
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	n := &Node{o: o, log: o.Log, failed: make(chan error, 2), halt: make(chan struct{})}
+	n.sys = &sys{node: n}
+	n.sys.revocations = auth.NewRevocations(time.Now, n.sys.revoked)
+	keys, err := o.keys(n.sys.revocations)
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{o: o, log: o.Log, keys: keys, failed: make(chan error, 2), halt: make(chan struct{})}
-	n.sys = &sys{node: n, revocations: auth.NewRevocations(time.Now, nil)}
-	n.sys.revocations = auth.NewRevocations(time.Now, n.sys.revoked)
+	n.keys = keys
 	feed := local.New(bus.In{
 		Records: func(rs []channel.Record) {
 			n.sys.records(rs)

@@ -38,6 +38,8 @@ type Options struct {
 	Log          *slog.Logger
 	// Policies overrides the policy of channels; nil: by Durable.
 	Policies func(channel.Name) channel.Policy
+
+	namespaces *namespaces // those of Policies, where they come from a configuration
 }
 
 // Limits bound who comes in and how fast. Zero fields are no bound.
@@ -54,7 +56,7 @@ type Limits struct {
 }
 
 // complete fills in defaults and refuses what cannot work.
-func (o *Options) complete() (*auth.Keys, error) {
+func (o *Options) complete() error {
 	if o.Settings == (session.Settings{}) {
 		o.Settings = session.DefaultSettings()
 	}
@@ -71,7 +73,7 @@ func (o *Options) complete() (*auth.Keys, error) {
 		o.Limits.IdleTimeout = idleTimeout
 	}
 	if len(o.Durable) > 0 && o.Data == "" {
-		return nil, errors.New("durable namespaces need a folder to last in: add --data DIR")
+		return errors.New("durable namespaces need a folder to last in: add --data DIR")
 	}
 	if o.Policies == nil {
 		o.Policies = policies(o.Durable)
@@ -80,30 +82,38 @@ func (o *Options) complete() (*auth.Keys, error) {
 	if o.Dev {
 		for _, address := range []string{o.Listen, o.Internal} {
 			if err := loopbackOnly(address); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
-	return o.keys()
+	return nil
 }
 
 // keys are those that tokens are checked with.
-func (o *Options) keys() (*auth.Keys, error) {
-	issuers := o.Issuers
-	if len(o.Secret) > 0 {
-		key, err := auth.SecretKey("", o.Secret)
-		if err != nil {
-			return nil, err
-		}
-		issuers = append([]auth.Issuer{{Name: auth.LocalIssuer, Audience: auth.LocalIssuer, Signer: key}}, issuers...)
+func (o *Options) keys(revocations *auth.Revocations) (*auth.Keys, error) {
+	issuers, err := o.issuers()
+	if err != nil {
+		return nil, err
 	}
 	if len(issuers) > 0 {
-		return auth.New(issuers, auth.Options{})
+		return auth.New(issuers, auth.Options{Revocations: revocations})
 	}
 	if o.Dev {
 		return nil, nil
 	}
 	return nil, errors.New("serve needs a secret for tokens: put at least 32 random bytes into a file (head -c 48 /dev/urandom | base64 > secret) and set CARILLON_SECRET_FILE to its path; or use dev on this machine alone")
+}
+
+// issuers are those of the options, and the server itself if it has a secret.
+func (o *Options) issuers() ([]auth.Issuer, error) {
+	if len(o.Secret) == 0 {
+		return o.Issuers, nil
+	}
+	key, err := auth.SecretKey("", o.Secret)
+	if err != nil {
+		return nil, err
+	}
+	return append([]auth.Issuer{{Name: auth.LocalIssuer, Audience: auth.LocalIssuer, Signer: key}}, o.Issuers...), nil
 }
 
 func loopbackOnly(address string) error {

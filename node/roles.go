@@ -61,6 +61,17 @@ func (r *roles) Read(ctx context.Context, n channel.Name, q journal.Query) (jour
 	}
 }
 
+// readable is the Reader of clients: what their namespace keeps from them it refuses.
+type readable struct{ *roles }
+
+// Read implements api.Reader.
+func (r readable) Read(ctx context.Context, n channel.Name, q journal.Query) (journal.Page, error) {
+	if r.Policy(n).NoHistory {
+		return journal.Page{}, &wire.Error{Code: wire.CodeForbidden, Text: "Channel " + string(n) + " has no history for clients."}
+	}
+	return r.roles.Read(ctx, n, q)
+}
+
 // Connections implements api.Directory.
 func (r *roles) Connections(_ context.Context, q api.ConnectionQuery) (cs []api.Connection, more bool, err error) {
 	found := r.sessions.Connections(session.Filter{User: q.User, Channel: q.Channel, After: q.After, Limit: q.Limit + 1})

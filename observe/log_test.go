@@ -14,6 +14,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode"
 )
 
 func lines(b *bytes.Buffer) []string {
@@ -127,7 +128,7 @@ func FuzzLogLine(f *testing.F) {
 				t.Fatalf("%s: %q", format, b.String())
 			}
 			for _, r := range line {
-				if r < ' ' || r >= 0x7f && visible(r) != r {
+				if r < ' ' || !unicode.IsPrint(r) {
 					t.Fatalf("%s of %q: %q in %q", format, s, r, line)
 				}
 			}

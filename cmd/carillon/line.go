@@ -176,7 +176,7 @@ func (s *session) tell(st client.State) {
 		}
 	case client.Reconnecting:
 		if wasGood, lost := s.missing(st.Err); wasGood {
-			s.console.note("connection lost: %v; trying again", s.cause(st.Err))
+			s.console.note("the line to %s is gone (%v); trying again", s.shown, s.cause(st.Err))
 			if lost != nil {
 				lost()
 			}

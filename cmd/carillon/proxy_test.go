@@ -17,7 +17,7 @@ type cutter struct {
 
 	mu    sync.Mutex
 	rnd   *rand.Rand
-	least int // bytes to the client before a cut; 0: never again
+	least int // bytes to the client before a cut
 	most  int
 	cuts  int
 	open  map[net.Conn]struct{}
@@ -72,9 +72,6 @@ func (p *cutter) release(c net.Conn) {
 func (p *cutter) budget() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.least == 0 {
-		return 1 << 60
-	}
 	return int64(p.least + p.rnd.IntN(p.most-p.least))
 }
 
@@ -102,13 +99,6 @@ func (p *cutter) carry(client net.Conn) {
 	}
 	_ = client.(*net.TCPConn).SetLinger(0)
 	_ = client.Close()
-}
-
-// calm lets connections live from now on.
-func (p *cutter) calm() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.least = 0
 }
 
 func (p *cutter) count() int {

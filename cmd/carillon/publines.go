@@ -69,7 +69,7 @@ func (p *pubCommand) lines(ctx context.Context, c *console) error {
 		return err
 	}
 	defer s.end()
-	l := &linePublisher{pubCommand: p, c: c, s: s, began: time.Now(), pending: make(chan sent, window-1)}
+	l := &linePublisher{pubCommand: p, c: c, s: s, began: time.Now(), pending: make(chan sent, window-2)} // beside them, one is awaited and one about to be queued
 	s.watch(l.lineLost, l.lineBack)
 	if c.inTerm {
 		c.note("reading lines from the terminal; Ctrl-D ends them")
@@ -292,23 +292,22 @@ func readLines(ctx context.Context, in io.Reader, lines chan<- inputLine) {
 
 var errLongLine = errors.New("line too long")
 
-// readLine reads one line; of one beyond maxLine it reads all and keeps the beginning.
+// readLine reads one line; of one beyond maxLine it reads all and keeps the beginning. io.EOF comes with the last line, if
+// that has no line feed, or with nothing.
 func readLine(r *bufio.Reader) (line []byte, err error) {
-	long := false
 	for {
 		part, e := r.ReadSlice('\n')
-		if !long {
+		if len(line) <= maxLine { // else only its end is looked for
 			line = append(line, part...)
 		}
-		if len(line) > maxLine+2 {
-			long, line = true, line[:maxLine]
+		if e != bufio.ErrBufferFull {
+			err = e
+			break
 		}
-		if e == bufio.ErrBufferFull {
-			continue
-		}
-		if long && (e == nil || e == io.EOF) {
-			return line, errLongLine
-		}
-		return bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r")), e
 	}
+	line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
+	if len(line) > maxLine && (err == nil || err == io.EOF) {
+		return line[:maxLine], errLongLine
+	}
+	return line, err
 }

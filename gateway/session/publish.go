@@ -50,9 +50,18 @@ func (s *Session) command(r *wire.Request) {
 	})
 }
 
+// keeps asks the policy of a channel whether clients may look back, and answers the request if they may not.
+func (s *Session) keeps(r *wire.Request) bool {
+	if !s.sv.o.Backend.Policy(r.Channel).NoHistory {
+		return true
+	}
+	s.fail(r.ID, &wire.Error{Code: wire.CodeForbidden, Text: "Channel " + string(r.Channel) + " has no history for clients."})
+	return false
+}
+
 // history reads a page.
 func (s *Session) history(r *wire.Request) {
-	if !s.may(auth.History, r) || !s.begin(r.ID) {
+	if !s.may(auth.History, r) || !s.keeps(r) || !s.begin(r.ID) {
 		return
 	}
 	id, n, q := r.ID, r.Channel, Query{After: r.At, Back: r.Back, Limit: r.Limit}

@@ -51,7 +51,7 @@ func (s *Session) subscribe(r *wire.Request) {
 		from.Rewind = r.Rewind
 		need |= auth.History
 	}
-	if !s.mayWith(b.permit, need, r) {
+	if !s.mayWith(b.permit, need, r) || from.Rewind > 0 && !s.keeps(r) {
 		return
 	}
 	s.disown(r.Channel)

@@ -22,6 +22,8 @@ type Handler struct {
 	accept Accept
 	born   time.Time
 
+	origins atomic.Pointer[[]string] // replaces those of o; nil: it does not
+
 	opened  atomic.Uint64
 	refused atomic.Uint64
 	panics  atomic.Uint64
@@ -79,7 +81,8 @@ func (h *Handler) negotiate(r *http.Request) (offer, *refusal) {
 	if ended {
 		return offer{}, refuse(http.StatusServiceUnavailable, "this server is shutting down")
 	}
-	return h.o.negotiate(r)
+	o := h.options()
+	return o.negotiate(r)
 }
 
 // ServeConn does the whole handshake on nc, which it owns from now on, and returns once the line is open or refused.
