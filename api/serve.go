@@ -270,7 +270,7 @@ func (c *call) fail(err error) {
 	}
 	p := problemOf(e)
 	h := c.w.Header()
-	h.Set("Cache-Control", "no-store")
+	h.Set("Cache-Control", "no-store") // whatever the handler had begun to say
 	h.Del("ETag")
 	if p.Status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", "Bearer")

@@ -174,13 +174,19 @@ func (f *follow) paged(m *wire.Message) {
 			return
 		}
 	}
-	stuck := f.pos == before
+	f.turnPage(m, f.pos == before)
+}
+
+// turnPage goes on after a page; stuck says that it brought nothing. Only a page that was read when the log had reached
+// the goal tells that the rest is not to be had: an earlier one may have crossed with word of a later gap.
+func (f *follow) turnPage(m *wire.Message, stuck bool) {
+	x := &f.fill
 	switch {
 	case f.stance == filling && f.pos.Offset >= x.goal.Offset:
 		f.filled()
 	case f.stance == catching && !m.Page.More:
 		f.ask()
-	case !m.Page.More || stuck && f.tries >= maxTries:
+	case !m.Page.More && m.Page.Head.Offset >= x.goal.Offset, stuck && f.tries >= maxTries:
 		f.giveUp()
 	case stuck:
 		f.pageLater(m)

@@ -246,6 +246,28 @@ func TestLaterGapExtendsTheFirst(t *testing.T) {
 	})
 }
 
+// TestPageCrossesALaterGap: a page that ends where the log ended when it was read says nothing of what came after.
+func TestPageCrossesALaterGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBook(1, 60)
+		r, q := subscribed(t, SubscribeOptions{After: b.at(10)})
+		r.gapped(q, b.at(20), channel.GapTooMany)
+		h := r.expect(r.p, wire.ReqHistory)
+		r.say(wire.Message{Type: wire.MsgGap, Channel: "a:b", Gap: wire.Gap{From: 21, To: 40, Reason: channel.GapSlow}, At: b.at(40)})
+		m := b.page(h.ID, 11, 20, false)
+		m.Page.Head = b.at(20)
+		r.say(m)
+		r.want("the early page", "11-20")
+		h = r.expect(r.p, wire.ReqHistory)
+		m = b.page(h.ID, 21, 20, false) // and one with nothing at all
+		m.Page.Head = b.at(20)
+		r.say(m)
+		h = r.expect(r.p, wire.ReqHistory)
+		r.say(b.page(h.ID, 21, 40, false))
+		r.want("the page after it", "21-40")
+	})
+}
+
 // TestHoldOverflows: more live records than are held: the channel is left, history read to its end, then resumed.
 func TestHoldOverflows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -30,6 +30,7 @@ type line struct {
 	pong     bool   // owed to the server
 	draining bool   // no more publishes: the server is going away
 	mark     uint64 // id of the last request before the server's last ping
+	stuck    bool   // an answer is overdue
 
 	mu       sync.Mutex
 	watch    *time.Timer   // ends the line when it fires

@@ -221,7 +221,7 @@ func (c *serverConn) handle(r *wire.Request) {
 			c.refuse(r, wire.CodeUnconfirmed)
 			return
 		}
-		c.say(wire.Message{Type: wire.MsgReply, ID: r.ID, Ack: wire.AckMemory, At: at})
+		c.sayLater(wire.Message{Type: wire.MsgReply, ID: r.ID, Ack: wire.AckMemory, At: at})
 	case wire.ReqSubscribe:
 		c.subscribe(r)
 	case wire.ReqUnsubscribe:
@@ -296,7 +296,20 @@ func (c *serverConn) history(r *wire.Request) {
 			m.At = rs[len(rs)-1].At
 		}
 	}
-	c.say(m)
+	c.sayLater(m)
+}
+
+// sayLater queues a reply at some time: what comes first, a reply or a record, is not promised. sv.mu is held.
+func (c *serverConn) sayLater(m wire.Message) {
+	if c.sv.calm || c.sv.rnd.IntN(2) == 0 {
+		c.say(m)
+		return
+	}
+	time.AfterFunc(time.Duration(c.sv.rnd.IntN(300))*time.Millisecond, func() {
+		c.sv.mu.Lock()
+		defer c.sv.mu.Unlock()
+		c.say(m)
+	})
 }
 
 // say queues a message; sv.mu is held.

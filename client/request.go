@@ -174,6 +174,10 @@ func (c *Client) read(l *line) {
 			c.tell(s)
 		}
 		clear(ms)
+		if l.stuck {
+			l.drop(ending{err: fmt.Errorf("%w: a request was not answered", ErrLineLost), then: wire.ReconnectBackoff})
+			return
+		}
 	}
 }
 
@@ -238,12 +242,12 @@ func (c *Client) answer(m *wire.Message) {
 	}
 }
 
-// overdue ends a line on which a request from before the last ping still has no answer: the server ends every request
+// overdue has the reader end a line on which a request from before the last ping still has no answer: the server ends every request
 // long before that, so the answer is lost, and what is safe to ask again is asked on the next line. c.mu is held.
 func (c *Client) overdue(l *line) {
 	for id := range c.calls {
 		if id <= l.mark {
-			l.drop(ending{err: fmt.Errorf("%w: a request was not answered", ErrLineLost), then: wire.ReconnectBackoff})
+			l.stuck = true
 			return
 		}
 	}

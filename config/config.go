@@ -177,6 +177,7 @@ func (n Namespace) Policy() channel.Policy {
 		Ring:        channel.Keep{Records: n.Ring.Records, Bytes: int(n.Ring.Bytes)},
 		BatchWindow: n.BatchWindow,
 		MaxBody:     int(n.MaxBody),
+		NoHistory:   !n.History,
 	}
 	if n.Slow == "disconnect" {
 		p.Slow = channel.SlowDisconnect

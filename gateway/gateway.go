@@ -32,6 +32,7 @@ type Options struct {
 	Feed     bus.Feed
 	Hub      *hub.Hub
 	Clock    journal.Clock
+	Heard    func(*channel.Record) // hears of Logged records of channels that somebody listens to, and only enqueues
 }
 
 // Bounds of the gateway.
@@ -54,8 +55,10 @@ type Gateway struct {
 }
 
 type roomShard struct {
-	mu    sync.Mutex
-	rooms map[channel.Name]*room
+	mu        sync.Mutex
+	rooms     map[channel.Name]*room
+	listening map[channel.Name]int32
+	leaving   map[channel.Name]chan struct{} // closed when the bus was left
 }
 
 // New starts a gateway.
@@ -63,6 +66,8 @@ func New(o Options) *Gateway {
 	g := &Gateway{o: o, crew: newCrew(readers), seed: maphash.MakeSeed(), stop: make(chan struct{})}
 	for i := range g.shards {
 		g.shards[i].rooms = make(map[channel.Name]*room)
+		g.shards[i].listening = make(map[channel.Name]int32)
+		g.shards[i].leaving = make(map[channel.Name]chan struct{})
 	}
 	g.flights.waiting = make(map[page][]func(session.Page, error))
 	g.done.Go(g.sweep)

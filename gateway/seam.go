@@ -39,6 +39,9 @@ func (g *Gateway) Records(rs []channel.Record) {
 		if g.o.Hub.Append(rs[i]) != hub.NeedNone {
 			g.tend(rs[i].Channel, false, func(r *room) { r.behind = true })
 		}
+		if rs[i].Class == channel.Logged && g.listens(rs[i].Channel) {
+			g.o.Heard(&rs[i])
+		}
 	}
 }
 
@@ -107,8 +110,9 @@ func (g *Gateway) close(sh *roomShard, n channel.Name, r *room) bool {
 	if !g.o.Hub.Drop(n) && g.o.Hub.Cursors(n) > 0 {
 		return false
 	}
-	g.o.Feed.Leave(n)
 	r.joined = false
+	sh.mu.Lock()
+	g.leave(sh, n, true)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if len(r.waiting) > 0 {
@@ -136,7 +140,7 @@ func (g *Gateway) fill(n channel.Name, r *room, waiting []waiter, behind bool) (
 	defer cancel()
 	if !r.joined {
 		g.o.Hub.Open(n)
-		if err := g.o.Feed.Join(ctx, n); err != nil {
+		if err := g.join(ctx, g.shard(n), n); err != nil {
 			g.o.Hub.Drop(n)
 			return channel.Position{}, err
 		}

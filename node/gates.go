@@ -15,7 +15,7 @@ import (
 )
 
 // maxAddresses bounds the addresses that are counted at a time.
-const maxAddresses = 1 << 20
+const maxAddresses = 1 << 16
 
 // gates stand before the handshake: how many connections there are, how many come from one address and how often, how
 // many handshakes run at once, how many strangers are connected. What they refuse is told when to come again.

@@ -53,6 +53,7 @@ type Node struct {
 	tasks            sync.WaitGroup
 	halt             chan struct{} // ends tasks
 	draining         atomic.Bool
+	stopped          atomic.Bool
 	failed           chan error
 }
 
@@ -101,6 +102,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	n.hub = hub.New(encoders(formats), hub.Options{Policy: o.Policies, Budget: o.Memory})
 	n.gateway = gateway.New(gateway.Options{
 		Policies: o.Policies, Journal: n.journal, Feed: feed, Hub: n.hub, Clock: time.Now,
+		Heard: func(r *channel.Record) { n.sessions.Heard(r) },
 	})
 	tickets := auth.NewTickets(nil)
 	n.judge = &judge{keys: keys, revocations: n.sys.revocations, tickets: tickets, dev: o.Dev}
@@ -108,7 +110,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	n.traffic = limit.NewRates(o.Limits.Requests, o.Limits.Bytes)
 	n.pressure = limit.NewPressure(limit.DefaultPressureBounds())
 	n.sessions = session.NewServer(session.Options{
-		Settings: o.Settings, Backend: n.gateway, Hub: n.hub, Formats: formats,
+		Settings: o.Settings, Backend: n.gateway, Ears: n.gateway, Hub: n.hub, Formats: formats,
 		Judge: n.judge, Traffic: n.traffic, Pressure: n.pressure, Name: "carillon/" + o.Version, Log: o.Log,
 	})
 	n.sockets = ws.New(ws.Options{
@@ -116,16 +118,24 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	}, n.gateless)
 	n.gates = newGates(n)
 	n.roles = &roles{gateway: n.gateway, sessions: n.sessions, node: o.Name}
-	if err := feed.Join(ctx, channel.Sys); err == nil {
-		err = n.sys.start(ctx)
-	}
-	if err != nil {
+	if err := n.follow(ctx, feed); err != nil {
 		n.stop()
 		return nil, err
 	}
 	n.tasks.Go(func() { n.sys.tidy(n.halt) })
 	n.tasks.Go(func() { n.breathe(n.halt) })
 	return n, nil
+}
+
+// follow makes the node hear what concerns all of it.
+func (n *Node) follow(ctx context.Context, feed bus.Feed) error {
+	if err := n.gateway.Listen(channel.All); err != nil {
+		return err
+	}
+	if err := feed.Join(ctx, channel.Sys); err != nil {
+		return err
+	}
+	return n.sys.start(ctx)
 }
 
 // ServeConn serves a line that is not the listener's, from its WebSocket handshake on, past the gates. It owns nc and
@@ -194,10 +204,12 @@ func (n *Node) Failed() <-chan error { return n.failed }
 func (n *Node) Stats() (session.Stats, hub.Stats) { return n.sessions.Stats(), n.hub.Stats() }
 
 // Close drains the connections and ends the node: it is no longer ready, no more connections are accepted, each client is
-// told at its turn to come back, what is acknowledged is safe. It waits for everything the node started, for connections
+// told at its turn to come back, what is acknowledged is safe. A second call does nothing. It waits for everything the node started, for connections
 // at most until ctx ends.
 func (n *Node) Close(ctx context.Context) error {
-	n.draining.Store(true)
+	if n.draining.Swap(true) {
+		return nil
+	}
 	err := n.public.shut(ctx)
 	n.sessions.Drain(ctx, n.o.DrainWindow, comeBack)
 	if e := n.sockets.Shutdown(ctx); err == nil {
@@ -215,6 +227,9 @@ const comeBack = 500 * time.Millisecond
 
 // stop ends the parts against the flow.
 func (n *Node) stop() {
+	if n.stopped.Swap(true) {
+		return
+	}
 	close(n.halt)
 	n.tasks.Wait()
 	n.sockets.Close()

@@ -166,7 +166,7 @@ func TestGames(t *testing.T) {
 	if !waitFor(ctx, &g.ready) {
 		t.Fatalf("not every subscriber got ready: %v", g.errs)
 	}
-	acks := g.proxy(5, 300<<10)
+	acks := g.proxy(5, 600<<10)
 	g.publish(acks.url(), kills)
 	g.note("pub: cut %d times, the server killed %d times", acks.count(), kills)
 	waitFor(ctx, &g.work)

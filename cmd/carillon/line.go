@@ -27,15 +27,6 @@ type clientFlags struct {
 	Wait time.Duration `placeholder:"TIME" help:"How long to try again while the server cannot be reached, such as 30s. Default: not at all for the first connection; once connected sub tries for ever, others for a minute."`
 }
 
-// Validate is called by kong.
-func (f *clientFlags) Validate() error {
-	if f.Wait < 0 {
-		return usage("Give a time such as 30s.", "--wait is negative")
-	}
-	_, err := f.address()
-	return err
-}
-
 // address completes what people leave out: the scheme and the path.
 func (f *clientFlags) address() (*url.URL, error) {
 	text := f.URL
@@ -116,6 +107,9 @@ type session struct {
 
 // connect begins a session and waits for the first connection.
 func (f *clientFlags) connect(ctx context.Context, c *console, outage time.Duration) (*session, error) {
+	if f.Wait < 0 {
+		return nil, usage("Give a time such as 30s.", "--wait is negative")
+	}
 	u, err := f.address()
 	if err != nil {
 		return nil, err

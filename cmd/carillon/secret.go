@@ -50,9 +50,6 @@ func (s secretFlags) read() (secret []byte, doubts []string, err error) {
 	if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
 		doubts = append(doubts, fmt.Sprintf("other users may read the secret file %s: chmod 600 %s", s.SecretFile, s.SecretFile))
 	}
-	if distinct(secret) < fewBytes {
-		doubts = append(doubts, "the secret repeats very few characters and could be guessed: take random bytes")
-	}
 	return secret, doubts, nil
 }
 
@@ -62,17 +59,4 @@ func (s secretFlags) unreadable(err error) error {
 		err = p.Err // its path is named below
 	}
 	return &failure{exitFailed, fmt.Sprintf("cannot read the secret file %s: %v", s.SecretFile, err), "CARILLON_SECRET_FILE names a file that this user can read. " + makeSecret}
-}
-
-// fewBytes is how many different bytes a random secret of 32 has at the very least, even in hexadecimal.
-const fewBytes = 8
-
-func distinct(b []byte) (n int) {
-	var seen [256]bool
-	for _, x := range b {
-		if !seen[x] {
-			seen[x], n = true, n+1
-		}
-	}
-	return n
 }

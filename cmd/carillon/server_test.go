@@ -32,14 +32,16 @@ func TestServeNeedsSecret(t *testing.T) {
 	}
 }
 
-func TestServeWarnsOfDoubts(t *testing.T) {
-	path := writeFile(t, "secret", strings.Repeat("ab", 20))
-	if err := os.Chmod(path, 0o644); err != nil {
+func TestServeDoubtsSecrets(t *testing.T) {
+	weak := writeFile(t, "weak", strings.Repeat("ab", 20))
+	call{args: []string{"serve", "--listen", "127.0.0.1:0"}, env: []string{"CARILLON_SECRET_FILE=" + weak}}.run(t).
+		want(t, exitFailed, "could be guessed", "head -c 48 /dev/urandom")
+	open := secretFile(t)
+	if err := os.Chmod(open, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	p, _ := startServer(t, call{args: []string{"serve"}, env: []string{"CARILLON_SECRET_FILE=" + path}})
+	p, _ := startServer(t, call{args: []string{"serve"}, env: []string{"CARILLON_SECRET_FILE=" + open}})
 	p.awaitErr("other users may read the secret file")
-	p.awaitErr("could be guessed")
 	if code := p.signal(syscall.SIGTERM); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}

@@ -130,7 +130,7 @@ func TestLeaveWithoutEnter(t *testing.T) {
 
 // TestGateForgetsAMillion: a million keys leave no memory behind.
 func TestGateForgetsAMillion(t *testing.T) {
-	const keys = 1_000_000
+	const keys = million
 	g := NewGate[int](5, keys)
 	before := heap()
 	for i := range keys {
@@ -186,7 +186,7 @@ func TestShareRace(t *testing.T) {
 	var storm sync.WaitGroup
 	for range 4 {
 		storm.Go(func() {
-			for range 100_000 {
+			for range 20_000 {
 				if s.Enter() {
 					if n := inside.Add(1); n > 1 {
 						t.Errorf("%d inside", n)

@@ -102,7 +102,7 @@ func TestMeterFloodOfAMillionKeys(t *testing.T) {
 		m.Take(culprit, now, 1)
 	}
 	fresh := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
-	for i := range 1_000_000 {
+	for i := range million {
 		if ok, _ := m.Take(fresh(i), now, 1); !ok {
 			t.Fatal("a fresh address was refused")
 		}

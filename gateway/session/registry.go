@@ -20,15 +20,16 @@ func (sv *Server) enter(s *Session) (draining bool) {
 	return sv.draining
 }
 
-// admit notes the user of a conversation that opens; false if he has as many as the server and his token allow.
-func (sv *Server) admit(who *auth.Identity) bool {
+// admit notes a conversation that opens; false if its user has as many as the server and his token allow.
+func (sv *Server) admit(s *Session, who *auth.Identity) bool {
 	bound := least(sv.settings.Load().MaxPerUser, who.Limits.Connections)
+	own := auth.UserChannel(who.User)
 	sv.mu.Lock()
 	defer sv.mu.Unlock()
-	if bound > 0 && sv.users[who.User] >= bound {
+	if bound > 0 && len(sv.users[own]) >= bound {
 		return false
 	}
-	sv.users[who.User]++
+	sv.users[own] = append(sv.users[own], s)
 	return true
 }
 
@@ -43,14 +44,17 @@ func least(server int, token int32) int {
 // forget takes a line off that is gone. user is "" for a conversation that never opened.
 func (sv *Server) forget(s *Session, user string) {
 	sv.counts.closed.Add(1)
+	own := auth.UserChannel(user)
 	sv.mu.Lock()
-	defer sv.mu.Unlock()
 	delete(sv.sessions, s)
-	if user == "" {
-		return
+	if i := slices.Index(sv.users[own], s); i >= 0 {
+		if sv.users[own] = slices.Delete(sv.users[own], i, i+1); len(sv.users[own]) == 0 {
+			delete(sv.users, own)
+		}
 	}
-	if sv.users[user]--; sv.users[user] == 0 {
-		delete(sv.users, user)
+	sv.mu.Unlock()
+	if user != "" {
+		sv.o.Ears.Unlisten(own)
 	}
 }
 

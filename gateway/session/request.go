@@ -264,7 +264,7 @@ func (s *Session) connect(r *wire.Request) {
 		s.end(wire.CodeForbidden)
 		return
 	}
-	if !s.sv.admit(who) {
+	if !s.sv.admit(s, who) {
 		s.mu.Unlock()
 		s.fail(r.ID, &wire.Error{Code: wire.CodeTooManyConnections})
 		s.end(wire.CodeTooManyConnections)
@@ -274,6 +274,10 @@ func (s *Session) connect(r *wire.Request) {
 	s.mu.Unlock()
 	if s.door != nil {
 		s.door.Known()
+	}
+	if err := s.sv.o.Ears.Listen(auth.UserChannel(who.User)); err != nil {
+		s.end(wire.CodeOverloaded)
+		return
 	}
 	if !s.sv.o.Judge.Stands(who, s.name()) { // revoked while the token was looked at
 		s.end(wire.CodeRevoked)
@@ -291,8 +295,6 @@ func (s *Session) connect(r *wire.Request) {
 			},
 		},
 	})
-	s.own(channel.All)
-	s.own(auth.UserChannel(who.User))
 	s.sv.wheel.soon(&s.spoke, s.nextDue(time.Now()))
 	o.Log.Debug("connected", "conn", s.name(), "user", who.User, "client", r.Name, "remote", s.conn.Info().Remote)
 }

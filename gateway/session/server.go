@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"carillon/channel"
 	"carillon/gateway/auth"
 	"carillon/gateway/hub"
 	"carillon/gateway/limit"
@@ -56,6 +57,13 @@ type Judge interface {
 	Stands(who *auth.Identity, conn string) bool
 }
 
+// Ears make the bus deliver what is published in a channel though nobody subscribes to it here; see Server.Heard. Who
+// listens twice is heard until he stops twice. Both return at once.
+type Ears interface {
+	Listen(n channel.Name) error
+	Unlisten(n channel.Name)
+}
+
 // Format is one way to put a record on the wire. Its place in Options.Formats is its number in the hub.
 type Format struct {
 	Protocol wire.Protocol
@@ -74,6 +82,7 @@ type Options struct {
 	Backend  Backend
 	Hub      *hub.Hub
 	Judge    Judge
+	Ears     Ears
 	Formats  []Format
 	Traffic  *limit.Rates    // of each connection; nil: no bound
 	Pressure *limit.Pressure // drops what matters least when the node is short of breath; nil: never
@@ -91,8 +100,10 @@ type Server struct {
 
 	mu       sync.Mutex
 	sessions map[*Session]struct{}
-	users    map[string]int // open conversations
+	users    map[channel.Name][]*Session // open conversations, by the channel of their user
 	draining bool
+
+	herald herald
 }
 
 // counters are what happened since the start.
@@ -112,8 +123,9 @@ type Stats struct {
 
 // NewServer starts the timing wheel.
 func NewServer(o Options) *Server {
-	sv := &Server{o: o, wheel: newWheel(), sessions: make(map[*Session]struct{}), users: make(map[string]int)}
+	sv := &Server{o: o, wheel: newWheel(), sessions: make(map[*Session]struct{}), users: make(map[channel.Name][]*Session)}
 	sv.Configure(o.Settings)
+	sv.herald.start(sv)
 	for i, f := range o.Formats {
 		sv.formats = append(sv.formats, &format{Format: f, number: i})
 	}
@@ -135,7 +147,10 @@ func (sv *Server) Stats() Stats {
 }
 
 // Close stops the wheel. The connections must have ended before: the transport waits for them.
-func (sv *Server) Close() { sv.wheel.Close() }
+func (sv *Server) Close() {
+	sv.herald.close()
+	sv.wheel.Close()
+}
 
 // find returns the format of a line; nil if there is none.
 func (sv *Server) find(p wire.Protocol, f transport.Framing) *format {

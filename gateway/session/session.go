@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"carillon/channel"
 	"carillon/gateway/auth"
 	"carillon/gateway/hub"
 	"carillon/gateway/limit"
@@ -57,6 +58,8 @@ type Session struct {
 	calls  []call  // requests without their reply
 	room   chan struct{}
 	errors errorBudget
+
+	declined []channel.Name // of those that the server attaches by itself; at most ownSubs
 }
 
 // call is a request under way.

@@ -203,6 +203,9 @@ func (s *Session) subscribed(w want, cursor *hub.Cursor, start hub.Start, gap wi
 	if b.permit != nil {
 		s.sv.wheel.soon(&s.spoke, b.permit.Expires)
 	}
+	if b.own && gap.Reason != channel.GapNone {
+		s.tellGap(b, gap, start.At)
+	}
 	if !b.own {
 		s.answer(w.id, &wire.Message{
 			Type: wire.MsgReply, Channel: b.channel, At: start.At, Gap: gap,
@@ -231,18 +234,11 @@ func (s *Session) giveUp(w want, err error) {
 // ownSubs is how many subscriptions the server itself attaches.
 const ownSubs = 2
 
-// own attaches a channel that the client need not ask for, from now on.
-func (s *Session) own(n channel.Name) {
-	b := &sub{s: s, channel: n, own: true}
-	if known, _ := s.enlist(b); known == nil {
-		s.attach(want{sub: b})
-	}
-}
-
 // disown lets a client's own subscribe take the place of the server's, so that it can resume.
 func (s *Session) disown(n channel.Name) {
 	s.mu.Lock()
 	b := s.find(n)
+	s.welcome(n)
 	s.mu.Unlock()
 	if b != nil && b.own && s.remove(b) {
 		b.detach()
@@ -282,6 +278,7 @@ func (b *sub) detach() {
 func (s *Session) unsubscribe(r *wire.Request) {
 	s.mu.Lock()
 	b := s.find(r.Channel)
+	s.decline(r.Channel)
 	s.mu.Unlock()
 	if b == nil || !s.remove(b) {
 		s.fail(r.ID, &wire.Error{Code: wire.CodeNotSubscribed})

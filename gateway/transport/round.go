@@ -44,7 +44,9 @@ func (o *Outlet) round() outcome {
 	ending := o.take(b)
 	if !ending && b.size < roundBytes {
 		before := len(b.bufs)
-		b.bufs, b.left = o.src.Gather(b.bufs, roundBytes-b.size)
+		var more bool
+		b.bufs, more = o.src.Gather(b.bufs, roundBytes-b.size)
+		b.left = b.left || more // replies may be left too
 		for _, p := range b.bufs[before:] {
 			b.source += len(p)
 		}

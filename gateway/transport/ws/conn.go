@@ -39,8 +39,8 @@ type conn struct {
 
 	reader
 	grown     bool  // something was handled since the reader's goroutine began
-	sheds     uint8 // stacks shed since shedAt
-	shedAt    int64 // ns of the Handler's clock
+	sheds     uint8 // stacks shed at the beginning, up to shedCredit
+	spokeAt   int64 // when the reader last came to park after a message, ns of the Handler's clock
 	parser    parser
 	controls  int32 // control frames since the last message
 	since     int64 // ns of the Handler's clock when counting began
@@ -174,26 +174,29 @@ func (c *conn) serve(glued []byte) {
 }
 
 const (
-	shedCredit   = 8 // stacks a reader may shed within shedInterval
-	shedInterval = time.Second
+	shedCredit = 2               // stacks that a reader sheds at once: after its first messages comes a long silence
+	shedQuiet  = 5 * time.Second // of a peer, before a message after which the stack is shed: it speaks seldom
 )
 
 // errShed says that the reader is to go on in a new goroutine. A stack that a message has grown never shrinks below
 // 4 KiB; a reader that has nothing to do waits in a new one of 2 KiB.
 var errShed = errors.New("reader sheds its stack")
 
-// shed tells whether the reader, which is about to park, is to shed its stack.
+// shed tells whether the reader, which is about to park, is to shed its stack. To grow it again costs as much as a
+// handful of messages, so it stays with a peer that speaks often.
 func (c *conn) shed() bool {
 	if !c.grown {
 		return false
 	}
-	if now := c.h.clock(); now-c.shedAt >= int64(shedInterval) {
-		c.shedAt, c.sheds = now, 0
-	}
-	if c.sheds >= shedCredit {
+	now := c.h.clock()
+	quiet := now-c.spokeAt >= int64(shedQuiet)
+	c.spokeAt = now
+	switch {
+	case c.sheds < shedCredit:
+		c.sheds++
+	case !quiet:
 		return false
 	}
-	c.sheds++
 	c.grown = false
 	return true
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"runtime"
 	"strings"
 	"testing"
@@ -53,40 +52,6 @@ func TestConnIsSmall(t *testing.T) {
 	if n := unsafe.Sizeof(conn{}) + unsafe.Sizeof(socket{}); n > 576 {
 		t.Errorf("a connection takes %d bytes", n)
 	}
-}
-
-// TestIdleConnectionIsCheap counts what idle lines leave in the process: one goroutine each, a shallow stack, no buffer.
-func TestIdleConnectionIsCheap(t *testing.T) {
-	const lines = 400
-	h, addr := serveEcho(t, Options{})
-	healthy(t, addr)
-	runtime.GC()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	routines := runtime.NumGoroutine()
-	peers := make([]net.Conn, lines)
-	for i := range peers {
-		p := dial(t, addr)
-		p.send(fin(opText, "hello"))
-		p.want("text:hello")
-		peers[i] = p.nc
-		p.br = nil
-	}
-	for range 6 { // stacks shrink by half in a collection
-		runtime.GC()
-	}
-	runtime.ReadMemStats(&after)
-	heap := int(after.HeapAlloc-before.HeapAlloc) / lines
-	stack := int(after.StackInuse-before.StackInuse) / lines
-	extra := runtime.NumGoroutine() - routines
-	t.Logf("%d lines: %d bytes of heap (both ends) and %d of stack each, %d goroutines more", h.Stats().Open, heap, stack, extra)
-	if extra > lines+10 {
-		t.Errorf("%d goroutines for %d lines", extra, lines)
-	}
-	if heap > 4096 || stack > 3584 {
-		t.Errorf("a line costs %d bytes of heap and %d of stack", heap, stack)
-	}
-	runtime.KeepAlive(peers)
 }
 
 func TestShutdownWaits(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"runtime"
@@ -16,7 +17,7 @@ import (
 // TestF26_HerdWithTLS: all clients of a server that is gone come back to its successor at once. All are served, and no
 // more handshakes than configured are computed at a time.
 func TestF26_HerdWithTLS(t *testing.T) {
-	const clients, atOnce, queue = 300, 2, 64
+	const clients, atOnce, queue = 300, 2, 128
 	certs := loaded(t)
 	var computing, most atomic.Int32
 	serve := func(addr string) (string, func(), *TLSListener) {
@@ -27,11 +28,11 @@ func TestF26_HerdWithTLS(t *testing.T) {
 			defer computing.Add(-1)
 			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 			}
-			for range 20 { // whoever may, comes in meanwhile
+			for range 3 { // whoever may, comes in meanwhile
 				runtime.Gosched()
 			}
 			return certs.GetCertificate(hello)
-		}}, TLSOptions{MaxHandshakes: atOnce, MaxWaiting: queue, HandshakeTimeout: testPatience})
+		}}, TLSOptions{MaxHandshakes: atOnce, MaxWaiting: queue, HandshakeTimeout: 4 * testPatience})
 		h := NewEcho(Options{}, 1<<20)
 		s := &http.Server{Handler: h}
 		done := make(chan struct{})
@@ -92,8 +93,8 @@ func TestF26_HerdWithTLS(t *testing.T) {
 
 // comeBack opens a line as a client does: again and again, with growing pauses, until it is open. nil has told the test.
 func comeBack(t *testing.T, addr string) *peer {
-	patience := time.Now().Add(testPatience)
-	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
+	patience := time.Now().Add(4 * testPatience)
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		p, err := tryTLS(t, addr, patience)
 		if err == nil {
 			return p
@@ -102,7 +103,7 @@ func comeBack(t *testing.T, addr string) *peer {
 			t.Errorf("a client did not come back: %v", err)
 			return nil
 		}
-		<-time.After(pause)
+		<-time.After(pause/2 + rand.N(pause))
 	}
 }
 

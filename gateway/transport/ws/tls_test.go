@@ -294,11 +294,11 @@ func TestTLSRecordsFit(t *testing.T) {
 		dialTLS(t, l.Addr().String(), config)
 		c := <-conns
 		frame := Framing{}.AppendMessage(nil, make([]byte, 1000), true)
-		bufs := make([][]byte, 64)
+		bufs := make([][]byte, 1024)
 		for i := range bufs {
 			bufs[i] = frame
 		}
-		for sum := 64 * len(frame); ; {
+		for sum := 1024 * len(frame); ; {
 			n, err := c.Write(bufs)
 			must(t, err)
 			if n < sum {

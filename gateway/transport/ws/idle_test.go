@@ -1,3 +1,5 @@
+//go:build !race
+
 package ws
 
 import (
@@ -8,6 +10,42 @@ import (
 	"testing"
 	"unsafe"
 )
+
+// The race detector's code has deeper stacks and pools that forget, so that memory is counted without it.
+
+// TestIdleConnectionIsCheap counts what idle lines leave in the process: one goroutine each, a shallow stack, no buffer.
+func TestIdleConnectionIsCheap(t *testing.T) {
+	const lines = 400
+	h, addr := serveEcho(t, Options{})
+	healthy(t, addr)
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	routines := runtime.NumGoroutine()
+	peers := make([]net.Conn, lines)
+	for i := range peers {
+		p := dial(t, addr)
+		p.send(fin(opText, "hello"))
+		p.want("text:hello")
+		peers[i] = p.nc
+		p.br = nil
+	}
+	for range 6 { // stacks shrink by half in a collection
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&after)
+	heap := int(after.HeapAlloc-before.HeapAlloc) / lines
+	stack := int(after.StackInuse-before.StackInuse) / lines
+	extra := runtime.NumGoroutine() - routines
+	t.Logf("%d lines: %d bytes of heap (both ends) and %d of stack each, %d goroutines more", h.Stats().Open, heap, stack, extra)
+	if extra > lines+10 {
+		t.Errorf("%d goroutines for %d lines", extra, lines)
+	}
+	if heap > 4096 || stack > 3584 {
+		t.Errorf("a line costs %d bytes of heap and %d of stack", heap, stack)
+	}
+	runtime.KeepAlive(peers)
+}
 
 // idleTLS opens lines that exchange one message of size bytes each and fall silent, and returns the heap and stack
 // that each leaves behind. The clients' TLS is forgotten, so that nearly all of it is the server's.
