@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"carillon/channel"
 	"carillon/wire"
 
 	"pgregory.net/rapid"
@@ -337,4 +336,20 @@ func FuzzHandlers(f *testing.F) {
 	})
 }
 
-func nameOf(s string) channel.Name { return channel.Name(s) }
+// TestS09Listeners: what needs a key is not on the public listener, with any credential.
+func TestS09Listeners(t *testing.T) {
+	s := newStage(t, nil)
+	for _, r := range (&server{}).routes() {
+		if on := served()[r.name()]; len(on) > 1 {
+			continue
+		}
+		path := strings.NewReplacer("{channel}", "chat:a", "{user}", "ann", "{id}", "x").Replace(r.pattern)
+		for _, credential := range []string{"", serverKey, s.token("ann", "*", "*")} {
+			s.ask(request{method: r.method, path: path, credential: credential}).refused(CodeNotFound)
+		}
+	}
+	s.ask(request{method: "GET", path: "/api/channels/chat:a/history", credential: serverKey}).refused(wire.CodeUnauthorized)
+	for _, path := range []string{"/api", "/api/", "/api/metrics", "/api/debug/pprof", "/api/publish/", "/api//publish", "/api/../metrics", "/api/channels//history", "/API/publish", "/", "/metrics"} {
+		s.call("GET", path, "").refused(CodeNotFound)
+	}
+}

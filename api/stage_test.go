@@ -99,6 +99,7 @@ func newStage(t testing.TB, change func(*PublicOptions, *ServerOptions)) *stage 
 	}}, hub.Options{Policy: policies})
 	s.gateway = gateway.New(gateway.Options{
 		Policies: policies, Journal: func(channel.Name) gateway.Journal { return s.memory }, Feed: feed, Hub: s.hub, Clock: time.Now,
+		Heard: func(r *channel.Record) { s.sessions.Heard(r) },
 	})
 	s.revoked = auth.NewRevocations(nil, func(r auth.Revocation) {
 		s.sessions.End(wire.CodeRevoked, r.Covers)
@@ -110,7 +111,7 @@ func newStage(t testing.TB, change func(*PublicOptions, *ServerOptions)) *stage 
 	s.tokens, err = auth.New([]auth.Issuer{{Name: auth.LocalIssuer, Audience: auth.LocalIssuer, Signer: key}}, auth.Options{Revocations: s.revoked})
 	must(t, err)
 	s.sessions = session.NewServer(session.Options{
-		Settings: session.DefaultSettings(), Backend: s.gateway, Hub: s.hub, Judge: s,
+		Settings: session.DefaultSettings(), Backend: s.gateway, Hub: s.hub, Judge: s, Ears: s.gateway,
 		Formats: []session.Format{format}, Name: "carillon/test", Log: log,
 	})
 	s.sockets = ws.New(ws.Options{Protocols: []string{wire.SubprotocolJSON}, MaxMessage: 1 << 20}, func(c transport.Conn) transport.Inbox { return s.sessions.Accept(c, nil) })

@@ -338,6 +338,22 @@ func TestEpoch(t *testing.T) {
 	})
 }
 
+// TestPageOfAnotherTime: a page asked for before the log was lost is not taken for one of the new log.
+func TestPageOfAnotherTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, after := newBook(1, 30), newBook(2, 30)
+		r, q := subscribed(t, SubscribeOptions{After: b.at(10)})
+		r.gapped(q, b.at(20), channel.GapTooMany)
+		early := r.expect(r.p, wire.ReqHistory)
+		r.say(wire.Message{Type: wire.MsgGap, Channel: "a:b", Gap: wire.Gap{Reason: channel.GapEpoch}, At: after.at(5)})
+		h := r.expect(r.p, wire.ReqHistory)
+		r.say(b.page(early.ID, 11, 20, false))
+		r.say(after.page(h.ID, 1, 5, false))
+		r.live(after, 6, 6)
+		r.want("the new log", "[0-0 epoch] 1-6")
+	})
+}
+
 // TestDiverged: the log has another past. That is said, and nothing is read again.
 func TestDiverged(t *testing.T) {
 	for _, why := range []channel.Gap{channel.GapDiverged, channel.GapAhead} {

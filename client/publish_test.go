@@ -171,7 +171,11 @@ func TestAnswerThatNeverComes(t *testing.T) {
 			s.must(p.send(wire.Message{Type: wire.MsgPing}))
 			synctest.Wait()
 		}
+		second := time.Now()
 		p = s.connected()
+		if d := time.Since(second); d > time.Second {
+			t.Fatalf("left %v after the second ping", d)
+		}
 		got, rs := s.bodies(p, 1)
 		same(t, "again", got, "1")
 		s.ack(p, rs...)

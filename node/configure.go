@@ -1,11 +1,9 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
-	"net/netip"
-	"strings"
 	"sync/atomic"
-	"time"
 
 	"carillon/channel"
 	"carillon/config"
@@ -20,7 +18,9 @@ import (
 func FromConfig(c *config.Config) (Options, error) {
 	o := Options{
 		Listen: c.Listen, Internal: c.InternalListen, Data: c.Data, Memory: int64(c.Limits.Memory),
-		Settings: settings(c), Limits: limits(c), Origins: c.Origins, DrainWindow: c.Drain.Window,
+		Settings: settings(c), Limits: limits(c), Origins: c.Origins, Proxies: c.Networks(), DrainWindow: c.Drain.Window,
+		Logs: c.Limits.Channels, IDs: c.Limits.IDs, PrivateKeySets: c.Auth.JWKSPrivate, TLS13: c.TLS.MinVersion == "1.3",
+		MaxSession: c.Auth.SessionLifetime,
 		namespaces: new(namespaces),
 	}
 	o.Policies = o.namespaces.use(c).policy
@@ -32,9 +32,6 @@ func FromConfig(c *config.Config) (Options, error) {
 	}
 	var err error
 	if o.Issuers, err = issuers(c); err != nil {
-		return Options{}, err
-	}
-	if o.Proxies, err = proxies(c.TrustedProxies); err != nil {
 		return Options{}, err
 	}
 	if c.TLS.Cert != "" {
@@ -50,15 +47,12 @@ func settings(c *config.Config) session.Settings {
 	return session.Settings{
 		Heartbeat: c.Heartbeat.Interval, Timeout: c.Heartbeat.Timeout,
 		ConnectTimeout: c.Timeouts.Connect, RequestTimeout: c.Timeouts.Request,
-		Lifetime: c.Auth.SessionLifetime, ExpiryNotice: c.Auth.ExpiryNotice,
-		MaxChannels: c.Limits.ChannelsPerConnection, MaxInFlight: c.Limits.InFlight,
+		ExpiryNotice: c.Auth.ExpiryNotice,
+		MaxChannels:  c.Limits.ChannelsPerConnection, MaxInFlight: c.Limits.InFlight,
 		MaxFrame: int(c.Limits.Frame), MaxOutbox: int(c.Limits.Outbox),
 		MaxErrors: c.Limits.Malformed, MaxPerUser: c.Limits.ConnectionsPerUser,
 	}
 }
-
-// admissionPatience is how long a handshake may wait for its turn.
-const admissionPatience = 5 * time.Second
 
 func limits(c *config.Config) Limits {
 	l := c.Limits
@@ -66,10 +60,11 @@ func limits(c *config.Config) Limits {
 	return Limits{
 		Connections: l.Connections, PerAddress: l.ConnectionsPerIP, Connects: pace(l.ConnectsPerIP),
 		Admission: limit.AdmissionBounds{
-			PerSecond: l.Handshakes.PerSecond(), Burst: int(l.Handshakes.Burst), Queue: l.AdmissionQueue, Patience: admissionPatience,
+			PerSecond: l.Handshakes.PerSecond(), Burst: int(l.Handshakes.Burst), Queue: l.AdmissionQueue, Patience: c.Timeouts.Admission,
 		},
 		Strangers: limit.PartOf(l.UnauthenticatedShare, l.Connections),
 		Requests:  pace(l.MessagesPerConnection), Bytes: pace(config.Rate(l.BytesPerConnection)),
+		Wrong: pace(l.BadTokensPerIP), Addresses: l.Addresses,
 		HeaderTimeout: c.Timeouts.Header, IdleTimeout: c.Timeouts.Idle,
 	}
 }
@@ -77,44 +72,47 @@ func limits(c *config.Config) Limits {
 func issuers(c *config.Config) ([]auth.Issuer, error) {
 	var all []auth.Issuer
 	for _, in := range c.Auth.Issuers {
-		is := auth.Issuer{Name: in.Issuer, Audience: in.Audience, JWKS: in.JWKSURL, MaxLifetime: in.MaxLifetime}
-		if is.MaxLifetime == 0 {
-			is.MaxLifetime = c.Auth.MaxLifetime
+		is := auth.Issuer{
+			Name: in.Issuer, Audience: in.Audience, AudienceList: in.AudienceList, JWKS: in.JWKSURL, UserPrefix: in.UserPrefix,
+			MaxLifetime: cmp.Or(in.MaxLifetime, c.Auth.MaxLifetime), MaxSession: cmp.Or(in.SessionLifetime, c.Auth.SessionLifetime),
+			Default: capabilities(in.Default), Ceiling: capabilities(in.Ceiling),
 		}
 		for _, k := range in.Keys {
-			text := k.PublicKey.Reveal()
-			if k.Algorithm == string(auth.HS256) {
-				text = k.Secret.Reveal()
-			}
-			key, err := auth.ParseKey(k.KID, auth.Alg(k.Algorithm), text)
-			if err != nil {
+			if err := addKey(&is, k); err != nil {
 				return nil, fmt.Errorf("auth.issuers %s, key %q: %w", in.Issuer, k.KID, err)
 			}
-			is.Keys = append(is.Keys, key)
 		}
 		all = append(all, is)
 	}
 	return all, nil
 }
 
-func proxies(list []string) ([]netip.Prefix, error) {
-	var all []netip.Prefix
-	for _, text := range list {
-		if !strings.Contains(text, "/") {
-			addr, err := netip.ParseAddr(text)
-			if err != nil {
-				return nil, fmt.Errorf("trusted_proxies: %w", err)
-			}
-			all = append(all, netip.PrefixFrom(addr, addr.BitLen()))
-			continue
-		}
-		prefix, err := netip.ParsePrefix(text)
-		if err != nil {
-			return nil, fmt.Errorf("trusted_proxies: %w", err)
-		}
-		all = append(all, prefix)
+// addKey adds a key that checks tokens, or that makes them too.
+func addKey(is *auth.Issuer, k config.TokenKey) error {
+	text := k.PublicKey
+	switch {
+	case k.Secret.IsSet():
+		text = k.Secret
+	case k.PrivateKey.IsSet():
+		text = k.PrivateKey
 	}
-	return all, nil
+	key, err := auth.ParseKey(k.KID, auth.Alg(k.Algorithm), text.Reveal())
+	switch {
+	case err != nil:
+		return err
+	case k.PrivateKey.IsSet():
+		is.Signer = key
+	default:
+		is.Keys = append(is.Keys, key)
+	}
+	return nil
+}
+
+func capabilities(list []config.Capability) (all []auth.Capability) {
+	for _, c := range list {
+		all = append(all, auth.Capability{Channels: c.Channels, Can: c.Can, Deny: c.Deny})
+	}
+	return all
 }
 
 // namespaces are the policies of a configuration, exchanged as a whole when it is read again.
@@ -126,9 +124,9 @@ type namespaces struct {
 const anyNamespace = "default"
 
 func (ns *namespaces) use(c *config.Config) *namespaces {
-	m := map[string]channel.Policy{anyNamespace: policyOf(c.Namespace(anyNamespace))}
+	m := map[string]channel.Policy{anyNamespace: c.Namespace(anyNamespace).Policy()}
 	for name := range c.Namespaces {
-		m[name] = policyOf(c.Namespace(name))
+		m[name] = c.Namespace(name).Policy()
 	}
 	ns.byName.Store(&m)
 	return ns
@@ -140,12 +138,6 @@ func (ns *namespaces) policy(n channel.Name) channel.Policy {
 		return p
 	}
 	return m[anyNamespace]
-}
-
-func policyOf(n config.Namespace) channel.Policy {
-	p := n.Policy()
-	p.NoHistory = !n.History
-	return p
 }
 
 // Reconfigure takes up settings read again, as far as they may change while the node runs; what may not change the
@@ -161,6 +153,9 @@ func (n *Node) Reconfigure(c *config.Config) error {
 			return err
 		}
 		if err := n.keys.Update(all); err != nil {
+			return err
+		}
+		if err := n.keySets.Follow(n.keys, all); err != nil {
 			return err
 		}
 	}

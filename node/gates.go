@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"runtime/metrics"
@@ -30,17 +31,15 @@ type gates struct {
 	strangers *limit.Share
 }
 
-// wrongPace is how many bad credentials an address may show.
-var wrongPace = limit.Pace{PerSecond: 0.5, Burst: 20}
-
 func newGates(n *Node) *gates {
 	l := n.o.Limits
+	bound := cmp.Or(l.Addresses, maxAddresses)
 	g := &gates{
 		node:      n,
 		all:       limit.NewShare(unbounded(l.Connections)),
-		addresses: limit.NewAddrGate(l.PerAddress, maxAddresses),
-		connects:  limit.NewAddrMeter(l.Connects, maxAddresses),
-		wrong:     limit.NewAddrMeter(wrongPace, maxAddresses),
+		addresses: limit.NewAddrGate(l.PerAddress, bound),
+		connects:  limit.NewAddrMeter(l.Connects, bound),
+		wrong:     limit.NewAddrMeter(l.Wrong, bound),
 		admission: limit.NewAdmission(l.Admission, nil),
 		strangers: limit.NewShare(unbounded(l.Strangers)),
 	}
@@ -57,6 +56,11 @@ func (g *gates) configure(o Options) {
 	g.connects.SetPace(l.Connects)
 	g.admission.SetBounds(l.Admission)
 	g.strangers.SetBound(unbounded(l.Strangers))
+	g.wrong.SetPace(l.Wrong)
+	bound := cmp.Or(l.Addresses, maxAddresses)
+	g.addresses.SetMaxKeys(bound)
+	g.connects.SetMaxKeys(bound)
+	g.wrong.SetMaxKeys(bound)
 }
 
 // unbounded turns "no bound" into the largest one.
@@ -106,6 +110,9 @@ func (v *visit) enter(r *http.Request) (status int, wait time.Duration) {
 	if ok, wait := g.connects.Take(v.from, time.Now(), 1); !ok {
 		return http.StatusTooManyRequests, wait
 	}
+	if wait := g.blocked(v.from); wait > 0 {
+		return http.StatusTooManyRequests, wait
+	}
 	if !g.all.Enter() {
 		return http.StatusServiceUnavailable, retryFull
 	}
@@ -142,6 +149,9 @@ func (v *visit) Known() {
 	}
 }
 
+// Wrong implements session.Door.
+func (v *visit) Wrong() { v.gates.wrong.Take(v.from, time.Now(), 1) }
+
 // Left implements session.Door.
 func (v *visit) Left() {
 	v.Known()
@@ -158,9 +168,14 @@ func (g *gates) Blocked(remote string) time.Duration {
 	if err != nil {
 		return 0
 	}
-	ok, wait := g.wrong.Take(addr, time.Now(), 1)
+	return g.blocked(addr)
+}
+
+// blocked says for how long an address that showed too many bad credentials has to stay away.
+func (g *gates) blocked(from netip.Addr) time.Duration {
+	ok, wait := g.wrong.Take(from, time.Now(), 1)
 	if ok {
-		g.wrong.GiveBack(addr, 1)
+		g.wrong.GiveBack(from, 1)
 		return 0
 	}
 	return wait

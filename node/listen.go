@@ -46,7 +46,7 @@ func (n *Node) serve(ctx context.Context, l *listener, address, flag string, h h
 	}
 	l.at = tcp.Addr()
 	if certificates != nil {
-		tcp = ws.ListenTLS(tcp, &tls.Config{GetCertificate: certificates.GetCertificate}, ws.TLSOptions{})
+		tcp = ws.ListenTLS(tcp, &tls.Config{GetCertificate: certificates.GetCertificate, MinVersion: n.o.leastTLS()}, ws.TLSOptions{})
 	}
 	l.server = &http.Server{
 		Handler: h, ReadHeaderTimeout: n.o.Limits.HeaderTimeout, IdleTimeout: n.o.Limits.IdleTimeout, MaxHeaderBytes: maxHeader,

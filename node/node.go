@@ -19,6 +19,7 @@ import (
 	"carillon/channel"
 	"carillon/gateway"
 	"carillon/gateway/auth"
+	"carillon/gateway/auth/jwks"
 	"carillon/gateway/hub"
 	"carillon/gateway/limit"
 	"carillon/gateway/session"
@@ -33,6 +34,7 @@ type Node struct {
 	o        Options
 	log      *slog.Logger
 	keys     *auth.Keys // nil: only guests
+	keySets  *jwks.Follower
 	memory   *memory.Journal
 	store    *sqlite.Store // nil without Data
 	hub      *hub.Hub
@@ -78,11 +80,14 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	n := &Node{o: o, log: o.Log, failed: make(chan error, 2), halt: make(chan struct{})}
 	n.sys = &sys{node: n}
 	n.sys.revocations = auth.NewRevocations(time.Now, n.sys.revoked)
-	keys, err := o.keys(n.sys.revocations)
-	if err != nil {
+	var err error
+	if n.keySets, err = jwks.New(jwks.Options{AllowPrivate: o.PrivateKeySets}); err != nil {
 		return nil, err
 	}
-	n.keys = keys
+	if n.keys, err = o.keys(n.sys.revocations, n.keySets); err != nil {
+		n.keySets.Close()
+		return nil, err
+	}
 	feed := local.New(bus.In{
 		Records: func(rs []channel.Record) {
 			n.sys.records(rs)
@@ -90,11 +95,12 @@ func New(ctx context.Context, o Options) (*Node, error) {
 		},
 		Trouble: func(down bool) { n.gateway.Trouble(down) },
 	})
-	n.memory = memory.New(memory.Options{Policies: o.Policies, Carry: feed.Carry})
+	n.memory = memory.New(memory.Options{Policies: o.Policies, Carry: feed.Carry, MaxLogs: o.Logs, MaxIDs: o.IDs})
 	if o.Data != "" {
 		n.store, err = sqlite.Open(ctx, o.Data, sqlite.Options{Policies: o.Policies, Carry: feed.Carry})
 		if err != nil {
 			n.memory.Close()
+			n.keySets.Close()
 			return nil, err
 		}
 	}
@@ -105,8 +111,8 @@ func New(ctx context.Context, o Options) (*Node, error) {
 		Heard: func(r *channel.Record) { n.sessions.Heard(r) },
 	})
 	tickets := auth.NewTickets(nil)
-	n.judge = &judge{keys: keys, revocations: n.sys.revocations, tickets: tickets, dev: o.Dev}
-	n.issuer = &issuer{keys: keys, tickets: tickets}
+	n.judge = &judge{keys: n.keys, revocations: n.sys.revocations, tickets: tickets, dev: o.Dev}
+	n.issuer = &issuer{keys: n.keys, tickets: tickets}
 	n.traffic = limit.NewRates(o.Limits.Requests, o.Limits.Bytes)
 	n.pressure = limit.NewPressure(limit.DefaultPressureBounds())
 	n.sessions = session.NewServer(session.Options{
@@ -242,6 +248,7 @@ func (n *Node) stop() {
 	}
 	n.hub.Close()
 	n.sessions.Close()
+	n.keySets.Close()
 }
 
 // listener is one HTTP listener; the zero listener is none.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 
 	"carillon/channel"
 	"carillon/gateway/auth"
+	"carillon/gateway/auth/jwks"
 	"carillon/gateway/limit"
 	"carillon/gateway/session"
 	"carillon/gateway/transport/ws"
@@ -32,10 +34,15 @@ type Options struct {
 	Origins      []string         // pages of other origins that may connect
 	Proxies      []netip.Prefix   // proxies whose word about the address of a client counts
 	Certificates *ws.Certificates // encrypts the public listener
-	DrainWindow  time.Duration    // time across which clients are asked to leave; 0: all at once
-	Name         string           // of the node; default the host's
-	Version      string
-	Log          *slog.Logger
+	TLS13        bool             // speak nothing older
+	Logs, IDs    int              // bounds of the memory journal; default its own
+	MaxSession   time.Duration    // of tokens under Secret; default auth.DefaultSession
+	// PrivateKeySets lets key sets come from private addresses.
+	PrivateKeySets bool
+	DrainWindow    time.Duration // time across which clients are asked to leave; 0: all at once
+	Name           string        // of the node; default the host's
+	Version        string
+	Log            *slog.Logger
 	// Policies overrides the policy of channels; nil: by Durable.
 	Policies func(channel.Name) channel.Policy
 
@@ -48,7 +55,9 @@ type Limits struct {
 	PerAddress    int // connections of one address
 	Connects      limit.Pace
 	Admission     limit.AdmissionBounds
-	Strangers     int // connections that have shown no good token yet
+	Strangers     int        // connections that have shown no good token yet
+	Wrong         limit.Pace // bad credentials of one address
+	Addresses     int        // whose use is remembered at a time; default maxAddresses
 	Requests      limit.Pace
 	Bytes         limit.Pace
 	HeaderTimeout time.Duration // default 5 s
@@ -90,13 +99,17 @@ func (o *Options) complete() error {
 }
 
 // keys are those that tokens are checked with.
-func (o *Options) keys(revocations *auth.Revocations) (*auth.Keys, error) {
+func (o *Options) keys(revocations *auth.Revocations, sets *jwks.Follower) (*auth.Keys, error) {
 	issuers, err := o.issuers()
 	if err != nil {
 		return nil, err
 	}
 	if len(issuers) > 0 {
-		return auth.New(issuers, auth.Options{Revocations: revocations})
+		keys, err := auth.New(issuers, auth.Options{Revocations: revocations, Unknown: sets.Hint})
+		if err != nil {
+			return nil, err
+		}
+		return keys, sets.Follow(keys, issuers)
 	}
 	if o.Dev {
 		return nil, nil
@@ -113,7 +126,7 @@ func (o *Options) issuers() ([]auth.Issuer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append([]auth.Issuer{{Name: auth.LocalIssuer, Audience: auth.LocalIssuer, Signer: key}}, o.Issuers...), nil
+	return append([]auth.Issuer{{Name: auth.LocalIssuer, Audience: auth.LocalIssuer, Signer: key, MaxSession: o.MaxSession}}, o.Issuers...), nil
 }
 
 func loopbackOnly(address string) error {
@@ -128,4 +141,12 @@ func loopbackOnly(address string) error {
 		return fmt.Errorf("dev lets everybody in and so listens on loopback only, not on %q: use --listen 127.0.0.1:8000, or serve with tokens", address)
 	}
 	return nil
+}
+
+// leastTLS is the least version that is spoken.
+func (o *Options) leastTLS() uint16 {
+	if o.TLS13 {
+		return tls.VersionTLS13
+	}
+	return tls.VersionTLS12
 }

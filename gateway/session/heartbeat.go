@@ -3,7 +3,6 @@ package session
 import (
 	"time"
 
-	"carillon/gateway/auth"
 	"carillon/wire"
 )
 
@@ -29,7 +28,7 @@ func (s *Session) due(now time.Time) time.Time {
 	for _, id := range late {
 		s.answer(id, nil, &wire.Error{Code: wire.CodeUnconfirmed, Text: "The server did not get an answer in time; send it again with the same idem."})
 	}
-	if end := expiry(who, born, o); !end.IsZero() && !now.Before(end) {
+	if end := who.Expires; !end.IsZero() && !now.Before(end) {
 		s.end(wire.CodeTokenExpired)
 		return time.Time{}
 	}
@@ -42,17 +41,6 @@ func (s *Session) due(now time.Time) time.Time {
 	}
 	s.remind(now)
 	return s.nextDue(now)
-}
-
-// expiry is when a conversation must end: with its token, or after the longest life of a connection; zero: never.
-func expiry(who *auth.Identity, born int64, o *Settings) time.Time {
-	end := who.Expires
-	if o.Lifetime > 0 {
-		if at := time.Unix(0, born).Add(o.Lifetime); end.IsZero() || at.Before(end) {
-			end = at
-		}
-	}
-	return end
 }
 
 // outlived returns the subscriptions whose own token ended.
@@ -84,7 +72,7 @@ func (s *Session) remind(now time.Time) {
 	if ping {
 		s.pinged = now.UnixNano()
 	}
-	end := expiry(s.who, s.born, o)
+	end := s.who.Expires
 	in := end.Sub(now)
 	expiring := !s.told && !end.IsZero() && in <= o.ExpiryNotice
 	s.told = s.told || expiring
@@ -128,7 +116,7 @@ func (s *Session) nextDue(now time.Time) time.Time {
 			next = at
 		}
 	}
-	if e := expiry(s.who, s.born, o); !e.IsZero() {
+	if e := s.who.Expires; !e.IsZero() {
 		if !s.told {
 			e = e.Add(-o.ExpiryNotice)
 		}

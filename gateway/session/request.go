@@ -302,6 +302,9 @@ func (s *Session) connect(r *wire.Request) {
 // refuseToken answers a connect that brought no good token, and ends the conversation.
 func (s *Session) refuseToken(id uint64, err error) {
 	e := tokenError(err)
+	if s.door != nil && e.Code != wire.CodeOverloaded {
+		s.door.Wrong()
+	}
 	s.fail(id, e)
 	s.end(e.Code)
 }

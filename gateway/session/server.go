@@ -20,7 +20,6 @@ type Settings struct {
 	Timeout        time.Duration // for a sign of life after a ping
 	ConnectTimeout time.Duration // from the handshake to connect
 	RequestTimeout time.Duration // until an unanswered request is answered "unconfirmed"
-	Lifetime       time.Duration // of a connection; 0: as long as its token
 	ExpiryNotice   time.Duration // how long before its end a token is announced as expiring
 	MaxChannels    int           // subscriptions of a connection
 	MaxInFlight    int           // requests of a connection without their reply; then the reader stops

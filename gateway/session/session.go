@@ -59,7 +59,7 @@ type Session struct {
 	room   chan struct{}
 	errors errorBudget
 
-	declined []channel.Name // of those that the server attaches by itself; at most ownSubs
+	declined []channel.Name // of those that the server attaches by itself
 }
 
 // call is a request under way.
@@ -72,6 +72,8 @@ type call struct {
 type Door interface {
 	// Known is called at most once, when a line has shown a good token.
 	Known()
+	// Wrong is called when a line has shown a bad one.
+	Wrong()
 	// Left is called once, when the line is gone.
 	Left()
 }

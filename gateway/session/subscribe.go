@@ -106,7 +106,7 @@ func (s *Session) enlist(b *sub) (known *sub, full bool) {
 	if known = s.find(b.channel); known != nil {
 		return known, false
 	}
-	if !b.own && len(s.subs) >= least(s.sv.settings.Load().MaxChannels, s.who.Limits.Channels)+ownSubs {
+	if !b.own && s.chosen() >= least(s.sv.settings.Load().MaxChannels, s.who.Limits.Channels) {
 		return nil, true
 	}
 	s.subs = append(s.subs, b)
@@ -231,8 +231,15 @@ func (s *Session) giveUp(w want, err error) {
 	s.answer(w.id, nil, err)
 }
 
-// ownSubs is how many subscriptions the server itself attaches.
-const ownSubs = 2
+// chosen counts the subscriptions that the client asked for; s.mu is held.
+func (s *Session) chosen() (n int) {
+	for _, b := range s.subs {
+		if !b.own {
+			n++
+		}
+	}
+	return n
+}
 
 // disown lets a client's own subscribe take the place of the server's, so that it can resume.
 func (s *Session) disown(n channel.Name) {
