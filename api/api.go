@@ -1,7 +1,7 @@
 // Package api is the HTTP side of a node: public history and guest tokens, and for servers with a key publishing,
 // announcing, tokens, connections, revocations and channels. It owns routes, forms, statuses and the OpenAPI document;
 // it judges callers by gateway/auth and asks its roles (backend.go) for everything else. It never listens, knows no
-// socket and no store, and keeps nothing between requests. Start with Public, Server and the tables in routes.go.
+// socket and no store, and keeps nothing between requests. Start with Public and Server, then serve.go.
 package api
 
 import (

@@ -177,7 +177,7 @@ func (v *server) rooms(c *call) error {
 		Next     string `json:"next,omitempty"`
 	}{Channels: make([]room, 0, len(found))}
 	for _, f := range found {
-		answer.Channels = append(answer.Channels, room{f.Channel, f.Subscribers})
+		answer.Channels = append(answer.Channels, room(f))
 	}
 	if more && len(found) > 0 {
 		answer.Next = cursorOf(string(found[len(found)-1].Channel))
