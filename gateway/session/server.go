@@ -56,10 +56,11 @@ type Judge interface {
 	Stands(who *auth.Identity, conn string) bool
 }
 
-// Ears make the bus deliver what is published in a channel though nobody subscribes to it here; see Server.Heard. Who
-// listens twice is heard until he stops twice. Both return at once.
+// Ears make the bus deliver what is published in a channel though nobody subscribes to it here; see Server.Heard.
 type Ears interface {
+	// Listen returns once whatever is carried from now on is delivered. Who listens twice is heard until he stops twice.
 	Listen(n channel.Name) error
+	// Unlisten ends one Listen.
 	Unlisten(n channel.Name)
 }
 
