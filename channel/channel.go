@@ -33,6 +33,7 @@ type Record struct {
 	NoEcho  bool      // not delivered to Origin
 	Binary  bool      // Body is bytes; otherwise one JSON text, checked once and never transcoded
 	Body    []byte    // never changed after the record was handed on; empty means erased
+	Came    time.Time // when this node read it from its publisher, if that is measured; neither kept nor delivered
 }
 
 // Command is what goes up: a request to the service that owns a channel.

@@ -23,6 +23,8 @@ const (
 	headerTimeout = 5 * time.Second
 	idleTimeout   = 60 * time.Second
 	maxHeader     = 16 << 10 // bytes
+	bodyTimeout   = 15 * time.Second
+	answerTimeout = 30 * time.Second // for the client to take a page; upgraded connections are not bound by it
 )
 
 // listen opens the listeners: the internal one first, so that who asks for readiness finds it.
@@ -51,6 +53,9 @@ func (n *Node) serve(ctx context.Context, l *listener, address, flag string, h h
 	l.server = &http.Server{
 		Handler: h, ReadHeaderTimeout: n.o.Limits.HeaderTimeout, IdleTimeout: n.o.Limits.IdleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
+	}
+	if l == &n.public { // profiles of the internal listener take as long as asked for
+		l.server.ReadTimeout, l.server.WriteTimeout = bodyTimeout, answerTimeout
 	}
 	l.done.Go(func() {
 		if err := l.server.Serve(ws.StrictLines(tcp)); !errors.Is(err, http.ErrServerClosed) {

@@ -31,6 +31,9 @@ func newConsole() *console {
 
 func terminal(f *os.File) bool { return isatty.IsTerminal(f.Fd()) || isatty.IsCygwinTerminal(f.Fd()) }
 
+// hungUp tells whether the terminal that the command was started in is gone.
+func (c *console) hungUp() bool { return c.inTerm && !terminal(os.Stdin) }
+
 // outputFlags choose between people and programs.
 type outputFlags struct {
 	JSON *bool `name:"json" negatable:"" help:"JSON lines; the default where standard output is no terminal."`

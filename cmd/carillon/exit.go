@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+
+	"carillon/config"
 )
 
 // Exit codes, as --help lists them.
@@ -42,11 +44,19 @@ func (c *console) fail(err error) int {
 		return exitOK
 	}
 	f := asFailure(err)
-	if f == nil {
+	var wrong config.Problems
+	switch {
+	case f != nil:
+	case errors.As(err, &wrong):
+		f = wrongSettings(wrong)
+	default:
 		f = &failure{code: exitFailed, say: err.Error()}
 	}
 	if f.say != "" {
 		fmt.Fprintf(c.err, "%s %s\n", c.errStyle.red("carillon:"), printable(f.say))
+	}
+	for _, p := range wrong {
+		fmt.Fprintf(c.err, "  %s\n", printable(p.String()))
 	}
 	if f.next != "" {
 		fmt.Fprintf(c.err, "  %s\n", printable(f.next))

@@ -7,120 +7,219 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"time"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
 
-	"carillon/channel"
+	"carillon/config"
 	"carillon/node"
+	"carillon/observe"
 )
 
-// closeWithin is how long a server that was asked to end waits for its connections.
-const closeWithin = 10 * time.Second
+// server is a node with the process around it: it starts, reads its configuration again on SIGHUP, and ends.
+type server struct {
+	console *console
+	load    func() (*config.Loaded, error)
+	dev     bool
+	banner  func(*server)
 
-// serverFlags are those of dev and serve alike.
-type serverFlags struct {
-	Data     string   `placeholder:"DIR" help:"Folder for what must last. Without it all is kept in memory and forgotten at the end."`
-	Durable  []string `placeholder:"NS" help:"Namespace to keep in --data, unlimited: NS of channels NS:...; may be given several times."`
-	LogLevel string   `enum:"debug,info,warn,error" default:"info" help:"Least level of log lines on standard error: debug, info, warn, error."`
+	loaded *config.Loaded // in force
+	node   *node.Node
+	log    *slog.Logger
+	level  slog.LevelVar
 }
 
-// check finds what is wrong with the flags alone.
-func (f serverFlags) check(listen string) error {
-	if _, _, err := net.SplitHostPort(listen); err != nil {
-		return usage("Give HOST:PORT, such as --listen 127.0.0.1:8000, or :8000 for every address.", "--listen %s is no address to listen on", listen)
+// run serves until SIGTERM or SIGINT. Connections are told to come back, each at its turn, and have drain.timeout to
+// leave; a second signal cuts them. To end like that is no failure.
+func (s *server) run(ctx context.Context) error {
+	var err error
+	if s.loaded, err = s.load(); err != nil {
+		return err
 	}
-	for _, ns := range f.Durable {
-		if n, err := channel.ParseName(ns); err != nil || n.Namespace() != ns {
-			return usage("A namespace is what stands before the colon: games for the channel games:blitz.", "--durable %q is no namespace", ns)
-		}
-	}
-	if len(f.Durable) > 0 && f.Data == "" {
-		return usage("Add --data DIR.", "--durable needs a folder to keep records in")
-	}
-	return nil
-}
+	c := &s.loaded.Config
+	s.level.Set(levelOf(c))
+	log := observe.NewLogger(s.console.err, observe.LogFormat(c.Log.Format), &s.level)
+	defer log.Close()
+	s.log = log.Logger
+	s.tellDoubts(nil)
 
-// logger writes text to a terminal and JSON elsewhere.
-func (f serverFlags) logger(c *console) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(f.LogLevel)) // one of the enum
-	o := &slog.HandlerOptions{Level: level}
-	if c.errTerm {
-		return slog.New(slog.NewTextHandler(c.err, o))
-	}
-	return slog.New(slog.NewJSONHandler(c.err, o))
-}
-
-// ready is what a server tells a program once it listens.
-type ready struct {
-	Event   string   `json:"event"`
-	Mode    string   `json:"mode"`
-	URL     string   `json:"url"`
-	Page    string   `json:"page,omitempty"`
-	Data    string   `json:"data,omitempty"`
-	Durable []string `json:"durable,omitempty"`
-	Version string   `json:"version"`
-}
-
-// run starts a node, tells that it is ready, and ends it with ctx. Its connections are told to come back and have
-// closeWithin to leave; to end like that is no failure.
-func (f serverFlags) run(ctx context.Context, c *console, o node.Options, banner func(*node.Node)) error {
-	log := f.logger(c)
-	o.Data, o.Durable, o.Version, o.Log = f.Data, f.Durable, version, log
-	n, err := node.Start(ctx, o)
-	if err != nil {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	if err := s.start(ctx); err != nil {
 		if ctx.Err() != nil {
 			return &failure{exitInterrupted, "interrupted while starting", ""}
 		}
 		return err
 	}
-	if c.outTerm {
-		banner(n)
+	if s.console.outTerm {
+		s.banner(s)
 	} else {
-		f.announce(c, n, o.Dev)
+		s.announce()
 	}
-	var broken error
-	select {
-	case <-ctx.Done():
-		log.Info("ending", "wait", closeWithin.String())
-	case broken = <-n.Failed():
-		broken = fmt.Errorf("the listener broke: %w", broken)
+	for {
+		select {
+		case got := <-signals:
+			if got == syscall.SIGHUP && !s.console.hungUp() {
+				s.reload()
+				continue
+			}
+			return s.end(signals)
+		case broken := <-s.node.Failed():
+			return errors.Join(fmt.Errorf("the listener broke: %w", broken), s.end(signals))
+		}
 	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
-	defer cancel()
-	if err := n.Close(closing); errors.Is(err, context.DeadlineExceeded) {
-		log.Warn("cut the connections that had not left in time")
-	} else if err != nil {
-		return errors.Join(broken, err)
-	}
-	if broken == nil {
-		log.Info("ended")
-	}
-	return broken
 }
 
-func (f serverFlags) announce(c *console, n *node.Node, dev bool) {
-	r := ready{Event: "ready", Mode: "serve", URL: n.URL(), Data: f.Data, Durable: f.Durable, Version: version}
-	if dev {
-		r.Mode, r.Page = "dev", "http://"+n.Address()+"/"
+// start makes the node listen. In dev it makes way where the internal port is taken and nobody asked for it.
+func (s *server) start(ctx context.Context) error {
+	c := &s.loaded.Config
+	o, err := node.FromConfig(c)
+	if err != nil {
+		return err
+	}
+	o.Dev, o.Version, o.Log = s.dev, version, s.log
+	s.node, err = node.Start(ctx, o)
+	if s.dev && taken(err, o.Internal) && s.loaded.Source("internal_listen").Kind == config.FromDefault {
+		o.Internal = "127.0.0.1:0"
+		if s.node, err = node.Start(ctx, o); err == nil {
+			s.console.note("%s is taken; the internal address is %s", c.InternalListen, s.node.InternalAddress())
+		}
+	}
+	return err
+}
+
+// taken tells whether an error is that somebody else listens on an address.
+func taken(err error, address string) bool {
+	var op *net.OpError
+	return errors.Is(err, syscall.EADDRINUSE) && errors.As(err, &op) && op.Addr != nil && op.Addr.String() == address
+}
+
+// end drains the connections and ends the node.
+func (s *server) end(signals <-chan os.Signal) error {
+	drain := s.loaded.Config.Drain
+	within := drain.Window + drain.Timeout
+	s.log.Info("ending", "window", drain.Window.String(), "wait", within.String())
+	closing, cancel := context.WithTimeoutCause(context.Background(), within, context.DeadlineExceeded)
+	var listening sync.WaitGroup
+	listening.Go(func() {
+		for {
+			select {
+			case got := <-signals:
+				if got == syscall.SIGHUP {
+					continue // nothing of it would matter any more
+				}
+				s.log.Warn("cutting the connections at the second signal")
+				cancel()
+			case <-closing.Done():
+			}
+			return
+		}
+	})
+	err := s.node.Close(closing)
+	cut := closing.Err() != nil
+	cancel()
+	listening.Wait()
+	switch {
+	case err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled):
+		return err
+	case cut:
+		s.log.Warn("cut the connections that had not left")
+	}
+	s.log.Info("ended")
+	return nil
+}
+
+// ready is what a server tells a program once it listens.
+type ready struct {
+	Event    string   `json:"event"`
+	Mode     string   `json:"mode"`
+	URL      string   `json:"url"`
+	Page     string   `json:"page,omitempty"`
+	Internal string   `json:"internal"`
+	Data     string   `json:"data,omitempty"`
+	Durable  []string `json:"durable,omitempty"`
+	Version  string   `json:"version"`
+}
+
+func (s *server) announce() {
+	c := &s.loaded.Config
+	r := ready{
+		Event: "ready", Mode: "serve", URL: s.node.URL(), Internal: s.internalURL(),
+		Data: c.Data, Durable: durable(c), Version: version,
+	}
+	if s.dev {
+		r.Mode, r.Page = "dev", s.page()
 	}
 	line, _ := json.Marshal(r) // strings alone
-	fmt.Fprintf(c.out, "%s\n", line)
+	fmt.Fprintf(s.console.out, "%s\n", line)
+}
+
+func (s *server) internalURL() string { return "http://" + s.node.InternalAddress() + "/" }
+
+// page is the address of the first page.
+func (s *server) page() string {
+	if s.loaded.Config.TLS.Cert != "" {
+		return "https://" + s.node.Address() + "/"
+	}
+	return "http://" + s.node.Address() + "/"
+}
+
+// rows prints the part of a banner that dev and serve have in common.
+func (s *server) rows(title, page, rights string) {
+	c, st := s.console, s.console.outStyle
+	fmt.Fprintf(c.out, "\n  %s %s\n\n", st.bold(title), st.dim(version))
+	row := func(title, text string) { fmt.Fprintf(c.out, "  %s  %s\n", st.dim(fmt.Sprintf("%-7s", title)), text) }
+	if page != "" {
+		row("page", st.blue(page))
+	}
+	row("clients", st.blue(s.node.URL()))
+	row("inside", st.blue(s.internalURL())+"  health, metrics, server API")
+	row("rights", rights)
+	for i, line := range s.kept() {
+		row([]string{"kept", ""}[min(i, 1)], line)
+	}
 }
 
 // kept says in words what outlives the server.
-func (f serverFlags) kept(s style) (lines []string) {
-	for _, ns := range f.Durable {
-		lines = append(lines, fmt.Sprintf("%s in %s: every record, safe from crashes", s.bold(ns+":*"), printable(f.Data)))
+func (s *server) kept() (lines []string) {
+	c, st := &s.loaded.Config, s.console.outStyle
+	names := durable(c)
+	for _, ns := range names {
+		lines = append(lines, fmt.Sprintf("%s in %s: %s, safe from crashes", st.bold(ns+":*"), printable(c.Data), bounded(c.Namespaces[ns].Retention, "every record")))
 	}
-	if len(lines) == 0 && f.Data != "" {
-		lines = append(lines, "nothing in "+printable(f.Data)+" yet: name what should be with --durable NS")
+	if len(lines) == 0 && c.Data != "" {
+		lines = append(lines, "nothing in "+printable(c.Data)+" yet: name what should be with --durable NS")
 	}
 	who := "all channels"
-	if len(f.Durable) > 0 {
+	if len(names) > 0 {
 		who = "other channels"
 	}
-	k := channel.DefaultPolicy().Retention
-	return append(lines,
-		fmt.Sprintf("%s in memory, %s", who, s.bold("forgotten when the server ends")),
-		fmt.Sprintf("(the last %s records of each, %d MiB or %.0f minutes)", grouped(k.Records), k.Bytes>>20, k.Age.Minutes()))
+	if rest := c.Namespace("default"); !rest.Durable {
+		lines = append(lines,
+			fmt.Sprintf("%s in memory, %s", who, st.bold("forgotten when the server ends")),
+			"("+bounded(rest.Retention, "every record")+" of each)")
+	}
+	return lines
+}
+
+// bounded puts what is kept into words.
+func bounded(r config.Retention, all string) string {
+	text := all
+	if r.Records > 0 {
+		text = "the last " + grouped(r.Records) + " records"
+	}
+	if r.Bytes > 0 {
+		text += ", at most " + r.Bytes.String()
+	}
+	if r.Age > 0 {
+		text += fmt.Sprintf(", for %.0f minutes", r.Age.Minutes())
+	}
+	return text
+}
+
+func levelOf(c *config.Config) (l slog.Level) {
+	_ = l.UnmarshalText([]byte(c.Log.Level)) // one of an enumeration
+	return l
 }

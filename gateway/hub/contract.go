@@ -3,8 +3,10 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"carillon/channel"
+	"carillon/observe"
 )
 
 // Encode appends one framed record in one format to dst. It must be pure: it is called under the lock of a room, once
@@ -17,6 +19,7 @@ type Options struct {
 	Workers int                               // fan-out workers; default GOMAXPROCS-1, at least 1
 	Budget  int64                             // bytes of rings and runs of this node; default DefaultBudget
 	Policy  func(channel.Name) channel.Policy // default channel.DefaultPolicy for every name; called with no lock held
+	Written *observe.Histogram                // time from Record.Came to the record's first write to somebody; may be nil
 }
 
 // DefaultBudget is the default of Options.Budget, in bytes.
@@ -80,11 +83,14 @@ type Waker interface {
 // Stats are figures of a hub. Rooms to Bytes are of this moment, the others count since New.
 type Stats struct {
 	Rooms, Cursors int
-	Bytes          int64  // of rings and runs, as counted against Options.Budget
-	Encoded        uint64 // calls of an Encode
-	Wakes, Resumes uint64 // calls of Waker's methods
-	Losses         uint64 // told by Ready
-	Fleeting       uint64 // Fleeting records a cursor was due and skipped
-	Aside          uint64 // records that arrived early and were dropped at the bound
-	Cut            uint64 // records cut from rings for want of budget
+	Bytes, Budget  int64                        // of rings and runs, as counted; and Options.Budget
+	Queue          int                          // stripes and connections that wait for a worker
+	Busy           time.Duration                // all workers together, since New
+	Out            [channel.Fleeting + 1]uint64 // records that went out, by class, once for each cursor
+	Encoded        uint64                       // calls of an Encode
+	Wakes, Resumes uint64                       // calls of Waker's methods
+	Losses         uint64                       // told by Ready
+	Fleeting       uint64                       // Fleeting records a cursor was due and skipped
+	Aside          uint64                       // records that arrived early and were dropped at the bound
+	Cut            uint64                       // records cut from rings for want of budget
 }

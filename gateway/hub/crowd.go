@@ -33,6 +33,7 @@ func (r *room) attach(from From, format int, origin uint64, w Waker) (*Cursor, S
 	case from.Rewind > 0:
 		at = r.ring.position(head.Offset - min(uint64(from.Rewind), uint64(r.ring.n)))
 	}
+	r.unwatch(at.Offset)
 	if r.crowd == nil {
 		r.crowd = &crowd{runs: make([]*run, len(r.hub.formats))}
 	}
@@ -74,6 +75,7 @@ func (r *room) detach(c *Cursor) {
 		if s := r.crowd.side; s != nil {
 			r.charge(-s.clear())
 		}
+		r.watched.Store(nil)
 		r.crowd = nil
 	}
 }

@@ -9,8 +9,9 @@ import (
 // Cursor is a subscriber: a place in the ring of a channel. Ready and Wrote are called by whoever holds the write state
 // of the connection, so never two at once; At and Detach may be called from anywhere.
 //
-// Its fields belong to the lock of the room, but for handed, which is the holder's, and sent, by which Wrote says without
-// the lock that all of it went out; whoever takes the lock next settles that.
+// Its fields belong to the lock of the room, but for handed and skips, which are the holder's, and sent, by which Wrote
+// says without the lock that all of it went out; whoever takes the lock next settles that. Between Ready and Wrote nobody
+// else changes at, to, side and sideTo.
 type Cursor struct {
 	room   *room
 	waker  Waker
@@ -27,6 +28,7 @@ type Cursor struct {
 	handed         uint32 // bytes handed out by the last Ready
 	sideHanded     uint32 // of those, Fleeting
 	format         uint8
+	skips          bool // the last Ready passed over records, so that the offsets do not tell how many it handed out
 	sent           atomic.Bool
 }
 
@@ -47,7 +49,7 @@ const maxHanded = 1 << 30
 func (c *Cursor) next(dst [][]byte, left int) (bufs [][]byte, more bool, loss Loss) {
 	r := c.room
 	c.settle()
-	c.handed, c.sideHanded = 0, 0
+	c.handed, c.sideHanded, c.skips = 0, 0, false
 	c.to, c.sideTo = c.at, c.side
 	c.seg, c.sideSeg = nil, nil
 	if c.stripe == nil {
@@ -150,22 +152,33 @@ func (c *Cursor) caughtUp() bool {
 // counts as sent, and cut is a copy of its other part, which the caller must send before anything else. Records of which
 // nothing went out are handed out again. It is to be called after Detach too, if bytes were under way.
 func (c *Cursor) Wrote(n int) (cut []byte) {
-	if n == int(c.handed) {
+	if n == int(c.handed) && !c.skips {
+		if w := c.room.watched.Load(); w != nil {
+			c.first(w, c.to, c.sideTo)
+		}
+		c.went(c.to-c.at, c.sideTo-c.side)
 		c.sent.Store(true)
 		return nil
 	}
+	return c.wroteSome(n)
+}
+
+// wroteSome is Wrote where it takes a look at each record.
+func (c *Cursor) wroteSome(n int) (cut []byte) {
 	c.room.mu.Lock()
 	defer c.room.mu.Unlock()
 	w := walk{seg: c.seg, origin: c.origin, at: c.at, to: c.to, tag: c.tag}
-	if logged := int(c.handed - c.sideHanded); n < logged {
-		cut = w.part(n)
-	} else {
-		w.all()
-		side := walk{seg: c.sideSeg, origin: c.origin, at: c.side, to: c.sideTo}
+	side := walk{seg: c.sideSeg, origin: c.origin, at: c.side, to: c.sideTo}
+	logged := int(c.handed - c.sideHanded)
+	cut = w.part(min(n, logged))
+	if n >= logged {
 		cut = side.part(n - logged)
-		c.side = side.at
 	}
-	c.at, c.tag = w.at, w.tag
+	if watched := c.room.watched.Load(); watched != nil {
+		c.first(watched, w.at, side.at)
+	}
+	c.went(w.passed, side.passed)
+	c.at, c.tag, c.side = w.at, w.tag, side.at
 	c.to, c.sideTo = c.at, c.side
 	c.seg, c.sideSeg = nil, nil
 	return cut

@@ -225,6 +225,11 @@ type queue struct {
 	first  int
 	n      int
 	closed bool
+
+	began   time.Time // of the clock by which idle time is counted
+	workers int
+	asleep  int           // workers that wait for a job
+	slept   time.Duration // of all workers, minus the times at which those asleep began to
 }
 
 // minQueue is the length to which an empty queue shrinks, in jobs.
@@ -252,10 +257,18 @@ func (q *queue) push(j job) {
 func (q *queue) pop() (j job, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.n == 0 && !q.closed {
-		q.some.Wait()
+	if q.n == 0 && !q.closed {
+		q.asleep++
+		q.slept -= time.Since(q.began)
+		for q.n == 0 && !q.closed {
+			q.some.Wait()
+		}
+		q.asleep--
+		q.slept += time.Since(q.began)
 	}
-	if q.closed {
+	if q.closed { // for ever
+		q.asleep++
+		q.slept -= time.Since(q.began)
 		return job{}, false
 	}
 	j, q.jobs[q.first] = q.jobs[q.first], job{}
@@ -265,6 +278,14 @@ func (q *queue) pop() (j job, ok bool) {
 		q.jobs, q.first = nil, 0
 	}
 	return j, true
+}
+
+// load returns how many jobs wait, and how long workers have been at work.
+func (q *queue) load() (n int, busy time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := time.Since(q.began)
+	return q.n, time.Duration(q.workers-q.asleep)*now - q.slept
 }
 
 func (q *queue) close() {

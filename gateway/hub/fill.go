@@ -99,6 +99,7 @@ func (r *room) reset(base channel.Position, rs []channel.Record) {
 	}
 	r.ring = ring{base: base}
 	r.muted = 0
+	r.watched.Store(nil)
 	if r.crowd != nil {
 		for _, rn := range r.crowd.runs {
 			if rn != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"carillon/channel"
+	"carillon/observe"
 )
 
 // shards is how many parts the map of rooms has, each with a lock of its own.
@@ -23,6 +24,7 @@ type Hub struct {
 	formats []Encode
 	policy  func(channel.Name) channel.Policy
 	budget  int64
+	written *observe.Histogram
 	began   time.Time
 	seed    maphash.Seed
 	shards  [shards]shard
@@ -33,7 +35,8 @@ type Hub struct {
 	used    atomic.Int64
 	rooms   atomic.Int64
 	cursors atomic.Int64
-	relief  atomic.Int64 // when rooms are next cut to their share, in nanoseconds since began
+	relief  atomic.Int64  // when rooms are next cut to their share, in nanoseconds since began
+	looked  atomic.Uint32 // where Lag begins next
 	count   counters
 }
 
@@ -44,6 +47,8 @@ type shard struct {
 
 type counters struct {
 	encoded, wakes, resumes, losses, fleeting, aside, cut atomic.Uint64
+
+	out [channel.Fleeting + 1]observe.Counter
 }
 
 // New makes a hub that speaks the given formats, which Attach names by index, and starts its workers.
@@ -57,7 +62,10 @@ func New(formats []Encode, o Options) *Hub {
 	if o.Policy == nil {
 		o.Policy = func(channel.Name) channel.Policy { return channel.DefaultPolicy() }
 	}
-	h := &Hub{formats: formats, policy: o.Policy, budget: o.Budget, began: time.Now(), seed: maphash.MakeSeed()}
+	h := &Hub{
+		formats: formats, policy: o.Policy, budget: o.Budget, written: o.Written, began: time.Now(), seed: maphash.MakeSeed(),
+	}
+	h.queue.began, h.queue.workers = h.began, o.Workers
 	h.scratch.New = func() any { return new(channel.Record) }
 	h.queue.some.L = &h.queue.mu
 	for i := range h.shards {
@@ -190,16 +198,6 @@ func (h *Hub) Attach(n channel.Name, from From, format int, origin uint64, w Wak
 
 // Again has a worker call w.Resume. The caller asks only once until then: the queue holds at most every connection once.
 func (h *Hub) Again(w Waker) { h.queue.push(job{waker: w}) }
-
-// Stats returns figures; they are not of one moment.
-func (h *Hub) Stats() Stats {
-	return Stats{
-		Rooms: int(h.rooms.Load()), Cursors: int(h.cursors.Load()), Bytes: h.used.Load(),
-		Encoded: h.count.encoded.Load(), Wakes: h.count.wakes.Load(), Resumes: h.count.resumes.Load(),
-		Losses: h.count.losses.Load(), Fleeting: h.count.fleeting.Load(), Aside: h.count.aside.Load(),
-		Cut: h.count.cut.Load(),
-	}
-}
 
 func (h *Hub) shard(n channel.Name) *shard {
 	return &h.shards[maphash.String(h.seed, string(n))%shards]

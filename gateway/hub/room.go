@@ -2,6 +2,7 @@ package hub
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"carillon/channel"
@@ -14,6 +15,8 @@ type room struct {
 	window time.Duration // batch window
 	most   int           // records the ring keeps
 	heavy  int           // bytes of bodies the ring keeps; at least one record stays whatever its size
+
+	watched atomic.Pointer[watched] // nil: the way of no record is being measured
 
 	mu     sync.Mutex
 	ring   ring
@@ -78,6 +81,7 @@ func (r *room) append(rec *channel.Record) Need {
 	switch r.judge(rec) {
 	case next:
 		r.push(rec)
+		r.watch(rec, rec.At.Offset)
 		if need = r.holes(); need != NeedNone && r.aside.least <= rec.At.Offset+1 {
 			need = r.sweep()
 		}

@@ -30,6 +30,7 @@ func (r *room) pass(rec *channel.Record) {
 	now := r.hub.now()
 	e.tag = uint64(now)
 	s.ring.push(e)
+	r.watch(rec, s.ring.offset())
 	r.charge(e.cost())
 	for s.ring.n > 1 && (s.ring.n > sideRecords || now-int64(s.ring.at(s.ring.base.Offset+1).tag) > int64(sideAge)) {
 		r.charge(-s.ring.shift())

@@ -83,6 +83,7 @@ func (t *take) pick(dst [][]byte, s *segment) (_ [][]byte, full bool) {
 		if s.mutes(t.to+1, t.c.origin) {
 			t.to++
 			t.tag = s.marks[t.to-s.first].tag
+			t.c.skips = true
 			continue
 		}
 		stop := t.to + 1
@@ -100,6 +101,7 @@ type walk struct {
 	origin uint64
 	at, to uint64
 	tag    uint64
+	passed uint64 // records that the cursor was given
 }
 
 // all passes everything.
@@ -130,6 +132,7 @@ func (w *walk) part(n int) (cut []byte) {
 				n = end - begin
 			}
 			n -= end - begin
+			w.passed++
 		}
 		w.at, w.tag = offset, w.seg.marks[offset-w.seg.first].tag
 	}
