@@ -11,6 +11,7 @@ import (
 	"carillon/gateway/auth"
 	"carillon/gateway/session"
 	"carillon/journal"
+	"carillon/observe"
 	"carillon/wire"
 )
 
@@ -39,6 +40,7 @@ func (r *roles) Announce(rec channel.Record, done func(api.Ack, error)) {
 }
 
 func (r *roles) publish(rec channel.Record, done func(api.Ack, error)) {
+	rec.Came = observe.Moment()
 	r.gateway.Publish(rec, func(a session.Ack, err error) { done(api.Ack{Level: a.Level, At: a.At}, err) })
 }
 
