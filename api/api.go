@@ -52,9 +52,10 @@ type ServerOptions struct {
 
 // Common is what both handlers need.
 type Common struct {
-	Timeout time.Duration                // of one request; 0: 10 s
-	Remote  func(r *http.Request) string // the caller's address without its port, seen through trusted proxies; nil: the socket's
-	Guard   Guard
-	Told    func(route string, status int, took time.Duration) // of each answer; route is one of a closed list, such as "POST /api/publish"
-	Log     *slog.Logger                                       // nil: slog.Default
+	Timeout  time.Duration                // of one request; 0: 10 s
+	Remote   func(r *http.Request) string // the caller's address without its port, seen through trusted proxies; nil: the socket's
+	Guard    Guard
+	Panicked func()                                             // called after a panic in a handler was logged; may be nil
+	Told     func(route string, status int, took time.Duration) // of each answer; route is one of a closed list, such as "POST /api/publish"
+	Log      *slog.Logger                                       // nil: slog.Default
 }

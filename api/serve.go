@@ -287,6 +287,9 @@ func (s *service) panicked(c *call, v any) {
 		panic(v)
 	}
 	s.Log.Error("panic in a handler", "route", c.route, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	if s.Panicked != nil {
+		s.Panicked()
+	}
 	if c.status == 0 {
 		c.fail(&wire.Error{Code: wire.CodeInternal})
 	}

@@ -171,8 +171,6 @@ func (n *Node) Reconfigure(c *config.Config) error {
 	}
 	n.sessions.Configure(next.Settings)
 	n.gates.configure(next)
-	n.traffic.Requests.Set(next.Limits.Requests)
-	n.traffic.Bytes.Set(next.Limits.Bytes)
 	n.sockets.SetOrigins(next.Origins)
 	if n.o.namespaces != nil {
 		n.o.namespaces.use(c)

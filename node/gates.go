@@ -29,6 +29,7 @@ type gates struct {
 	wrong     *limit.Meter[netip.Addr] // bad credentials
 	admission *limit.Admission
 	strangers *limit.Share
+	traffic   *limit.Rates // of each connection
 }
 
 func newGates(n *Node) *gates {
@@ -40,8 +41,9 @@ func newGates(n *Node) *gates {
 		addresses: limit.NewAddrGate(l.PerAddress, bound),
 		connects:  limit.NewAddrMeter(l.Connects, bound),
 		wrong:     limit.NewAddrMeter(l.Wrong, bound),
-		admission: limit.NewAdmission(l.Admission, nil),
+		admission: limit.NewAdmission(l.Admission, n.meters.waits),
 		strangers: limit.NewShare(unbounded(l.Strangers)),
+		traffic:   limit.NewRates(l.Requests, l.Bytes),
 	}
 	g.proxies.Store(&n.o.Proxies)
 	return g
@@ -56,6 +58,8 @@ func (g *gates) configure(o Options) {
 	g.connects.SetPace(l.Connects)
 	g.admission.SetBounds(l.Admission)
 	g.strangers.SetBound(unbounded(l.Strangers))
+	g.traffic.Requests.Set(l.Requests)
+	g.traffic.Bytes.Set(l.Bytes)
 	g.wrong.SetPace(l.Wrong)
 	bound := cmp.Or(l.Addresses, maxAddresses)
 	g.addresses.SetMaxKeys(bound)

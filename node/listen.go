@@ -15,6 +15,7 @@ import (
 	"carillon/api"
 	"carillon/channel"
 	"carillon/gateway/transport/ws"
+	"carillon/observe/scrape"
 	"carillon/web"
 )
 
@@ -48,10 +49,12 @@ func (n *Node) serve(ctx context.Context, l *listener, address, flag string, h h
 	}
 	l.at = tcp.Addr()
 	if certificates != nil {
-		tcp = ws.ListenTLS(tcp, &tls.Config{GetCertificate: certificates.GetCertificate, MinVersion: n.o.leastTLS()}, ws.TLSOptions{})
+		secure := ws.ListenTLS(tcp, &tls.Config{GetCertificate: certificates.GetCertificate, MinVersion: n.o.leastTLS()}, ws.TLSOptions{})
+		n.meters.tls.Store(secure)
+		tcp = secure
 	}
 	l.server = &http.Server{
-		Handler: h, ReadHeaderTimeout: n.o.Limits.HeaderTimeout, IdleTimeout: n.o.Limits.IdleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: n.survive(h), ReadHeaderTimeout: n.o.Limits.HeaderTimeout, IdleTimeout: n.o.Limits.IdleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
 	}
 	if l == &n.public { // profiles of the internal listener take as long as asked for
@@ -69,7 +72,7 @@ func (n *Node) serve(ctx context.Context, l *listener, address, flag string, h h
 func (n *Node) common() api.Common {
 	return api.Common{
 		Remote: func(r *http.Request) string { return n.gates.address(r).String() },
-		Guard:  n.gates, Log: n.log,
+		Guard:  n.gates, Log: n.log, Panicked: func() { n.meters.panics.Add(1) },
 	}
 }
 
@@ -94,7 +97,12 @@ func (n *Node) inside() (http.Handler, error) {
 	if n.serverKeys, err = api.NewServerKeys(n.o.ServerKeys...); err != nil {
 		return nil, err
 	}
+	metrics, err := scrape.Handler(n.meters.registry, n.log)
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", metrics)
 	mux.Handle("/api/", api.Server(api.ServerOptions{
 		Keys: n.serverKeys, Publisher: n.roles, Announcer: n.roles, Reader: n.roles, Directory: n.roles, Rooms: n.roles,
 		Issuer: n.issuer, Revoker: n.sys, Common: n.common(),

@@ -40,7 +40,6 @@ type Node struct {
 	hub      *hub.Hub
 	gateway  *gateway.Gateway
 	sessions *session.Server
-	traffic  *limit.Rates
 	pressure *limit.Pressure
 	gates    *gates
 	judge    *judge
@@ -48,6 +47,7 @@ type Node struct {
 	sys      *sys
 	roles    *roles
 	sockets  *ws.Handler
+	meters   *meters
 
 	serverKeys *api.ServerKeys // nil: there is no internal listener
 
@@ -77,7 +77,8 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	n := &Node{o: o, log: o.Log, failed: make(chan error, 2), halt: make(chan struct{})}
+	m := newMeters()
+	n := &Node{o: o, log: o.Log, meters: m, failed: make(chan error, 2), halt: make(chan struct{})}
 	n.sys = &sys{node: n}
 	n.sys.revocations = auth.NewRevocations(time.Now, n.sys.revoked)
 	var err error
@@ -88,16 +89,20 @@ func New(ctx context.Context, o Options) (*Node, error) {
 		n.keySets.Close()
 		return nil, err
 	}
-	feed := local.New(bus.In{
+	feed := m.counted(local.New(bus.In{
 		Records: func(rs []channel.Record) {
 			n.sys.records(rs)
 			n.gateway.Records(rs)
 		},
 		Trouble: func(down bool) { n.gateway.Trouble(down) },
+	}))
+	n.memory = memory.New(memory.Options{
+		Policies: o.Policies, Carry: feed.Carry, MaxLogs: o.Logs, MaxIDs: o.IDs, Commits: m.handed, Batches: m.together,
 	})
-	n.memory = memory.New(memory.Options{Policies: o.Policies, Carry: feed.Carry, MaxLogs: o.Logs, MaxIDs: o.IDs})
 	if o.Data != "" {
-		n.store, err = sqlite.Open(ctx, o.Data, sqlite.Options{Policies: o.Policies, Carry: feed.Carry})
+		n.store, err = sqlite.Open(ctx, o.Data, sqlite.Options{
+			Policies: o.Policies, Carry: feed.Carry, Commits: m.commits, Batches: m.batches, Failures: &m.failures,
+		})
 		if err != nil {
 			n.memory.Close()
 			n.keySets.Close()
@@ -105,7 +110,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 		}
 	}
 	formats := socketFormats()
-	n.hub = hub.New(encoders(formats), hub.Options{Policy: o.Policies, Budget: o.Memory})
+	n.hub = hub.New(encoders(formats), hub.Options{Policy: o.Policies, Budget: o.Memory, Written: m.written})
 	n.gateway = gateway.New(gateway.Options{
 		Policies: o.Policies, Journal: n.journal, Feed: feed, Hub: n.hub, Clock: time.Now,
 		Heard: func(r *channel.Record) { n.sessions.Heard(r) },
@@ -113,21 +118,22 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	tickets := auth.NewTickets(nil)
 	n.judge = &judge{keys: n.keys, revocations: n.sys.revocations, tickets: tickets, dev: o.Dev}
 	n.issuer = &issuer{keys: n.keys, tickets: tickets}
-	n.traffic = limit.NewRates(o.Limits.Requests, o.Limits.Bytes)
+	n.gates = newGates(n)
 	n.pressure = limit.NewPressure(limit.DefaultPressureBounds())
 	n.sessions = session.NewServer(session.Options{
 		Settings: o.Settings, Backend: n.gateway, Ears: n.gateway, Hub: n.hub, Formats: formats,
-		Judge: n.judge, Traffic: n.traffic, Pressure: n.pressure, Name: "carillon/" + o.Version, Log: o.Log,
+		Judge: n.judge, Traffic: n.gates.traffic, Pressure: n.pressure, Name: "carillon/" + o.Version, Log: o.Log,
 	})
 	n.sockets = ws.New(ws.Options{
 		Protocols: subprotocols(), MaxMessage: o.Settings.MaxFrame, Origins: o.Origins,
+		Panicked: func(v any) { n.survived(v, "panic ended a connection") },
 	}, n.gateless)
-	n.gates = newGates(n)
 	n.roles = &roles{gateway: n.gateway, sessions: n.sessions, node: o.Name}
 	if err := n.follow(ctx, feed); err != nil {
 		n.stop()
 		return nil, err
 	}
+	m.read(n)
 	n.tasks.Go(func() { n.sys.tidy(n.halt) })
 	n.tasks.Go(func() { n.breathe(n.halt) })
 	return n, nil

@@ -23,7 +23,7 @@ var (
 		"presence", "ping", "pong", Other)
 	// LabelRefusal is why a handshake was refused.
 	LabelRefusal = NewLabel("reason", "malformed", "origin", "version", "shutdown", "address_rate", "address_open",
-		"queue_full", "too_late", "strangers", "pressure", Other)
+		"queue_full", "too_late", "strangers", "node_full", "tls", Other)
 	// LabelGap holds the reasons for a gap.
 	LabelGap = NewLabel("reason", "trimmed", "too_many", "slow", "epoch", "diverged", "ahead")
 	// LabelResume is what became of a position a client came back with.
@@ -35,6 +35,8 @@ var (
 		"address_rate", "bad_tokens", "strangers")
 	// LabelMap names the bounded maps of limits.
 	LabelMap = NewLabel("map", "user_open", "address_open", "address_rate", "bad_tokens")
+	// LabelRank is a place in a distribution that is looked at only now and then.
+	LabelRank = NewLabel("rank", "p50", "p99", "max")
 	// LabelPart names the parts of the server that survive a panic.
 	LabelPart = NewLabel("part", "connection", "http")
 )
@@ -66,18 +68,18 @@ var (
 	Requests = &Metric{"carillon_requests_total", KindCounter,
 		"Requests of clients, by type", []*Label{LabelRequest}}
 	Errors = &Metric{"carillon_errors_total", KindCounter,
-		"Requests answered with an error and connections ended with one, by code", []*Label{LabelCode}}
+		"Errors told to clients, by code; how connections end is told elsewhere", []*Label{LabelCode}}
 	RecordsIn = &Metric{"carillon_records_in_total", KindCounter,
-		"Records accepted from publishers, by class", []*Label{LabelClass}}
+		"Records of publishers that were new and became true or, fleeting ones, went on their way; by class", []*Label{LabelClass}}
 	RecordsOut = &Metric{"carillon_records_out_total", KindCounter,
 		"Records handed to connections, once for each subscriber, by class", []*Label{LabelClass}}
 	RecordsDropped = &Metric{"carillon_records_dropped_total", KindCounter,
 		"Records not handed on: the subscriber was behind, too many came early, or the node was short of what the reason names",
 		[]*Label{LabelClass, LabelDrop}}
 	PublishWrite = &Metric{"carillon_publish_write_seconds", KindHistogram,
-		"Time from reading a publish to writing its record to a subscriber of this node, sampled", nil}
+		"Time from reading a publish to the first write of its record to a subscriber of this node, of one publish in 64", nil}
 	PublishAck = &Metric{"carillon_publish_ack_seconds", KindHistogram,
-		"Time from reading a publish to queueing its final reply, by where the record is kept", []*Label{LabelTier}}
+		"Time from reading a publish to queueing its final reply, by where the record is kept, of one publish in 64", []*Label{LabelTier}}
 	Gaps = &Metric{"carillon_gaps_total", KindCounter,
 		"Gaps told to subscribers, by reason", []*Label{LabelGap}}
 	Resumes = &Metric{"carillon_resumes_total", KindCounter,
@@ -86,8 +88,8 @@ var (
 
 // Fan-out.
 var (
-	CursorLag = &Metric{"carillon_cursor_lag_records", KindHistogram,
-		"Records between a cursor and the head when its connection came to take them", nil}
+	CursorLag = &Metric{"carillon_cursor_lag_records", KindGauge,
+		"Records between a cursor and the head of its ring now, of up to 1,000 cursors, others at each scrape", []*Label{LabelRank}}
 	Visits = &Metric{"carillon_fanout_visits_total", KindCounter,
 		"Cursors that fan-out workers woke because they had something to say", nil}
 	Resumed = &Metric{"carillon_fanout_resumes_total", KindCounter,
@@ -113,9 +115,9 @@ var (
 // Store.
 var (
 	CommitRecords = &Metric{"carillon_commit_records", KindHistogram,
-		"Records that one commit made true", []*Label{LabelTier}}
+		"Records that one commit made true; in memory of one time in 64", []*Label{LabelTier}}
 	CommitTime = &Metric{"carillon_commit_seconds", KindHistogram,
-		"Time that one commit took", []*Label{LabelTier}}
+		"Time that one commit took; in memory that of telling bus and publishers, of one time in 64", []*Label{LabelTier}}
 	CommitFailures = &Metric{"carillon_commit_failures_total", KindCounter,
 		"Commits that failed; what was in them was answered unconfirmed or refused", []*Label{LabelTier}}
 	CommitQueue = &Metric{"carillon_commit_queue_records", KindGauge,

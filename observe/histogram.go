@@ -2,6 +2,7 @@ package observe
 
 import (
 	"math"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 )
@@ -59,11 +60,23 @@ func (h *Histogram) Record(d time.Duration) {
 	c.sum.Add(uint64(d))
 }
 
-// Since records the time since a moment.
+// Since records the time since a moment, and since the zero time nothing.
 func (h *Histogram) Since(began time.Time) {
-	if h != nil {
+	if h != nil && !began.IsZero() {
 		h.Record(time.Since(began))
 	}
+}
+
+// momentsOf is how many events are passed over for one that is timed, itself included.
+const momentsOf = 64
+
+// Moment is now for one call in 64 and the zero time for the others: where two clock readings for each event would cost
+// too much. Chance decides, so that many who do something seldom are seen as well as one who does it often.
+func Moment() time.Time {
+	if rand.Uint32()%momentsOf != 0 {
+		return time.Time{}
+	}
+	return time.Now()
 }
 
 // Snapshot reads the histogram. What is recorded meanwhile may be in it or not.

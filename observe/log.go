@@ -79,6 +79,9 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	return h.next.Handle(ctx, r)
 }
 
+// Suppressed counts the lines that were counted instead of written: who is handed a plain slog.Logger finds it here.
+func (h *handler) Suppressed() uint64 { return h.sampler.suppressed.Load() }
+
 // WithAttrs implements slog.Handler.
 func (h *handler) WithAttrs(as []slog.Attr) slog.Handler {
 	return &handler{h.next.WithAttrs(as), h.sampler}

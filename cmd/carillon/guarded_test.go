@@ -31,11 +31,14 @@ func (g *guarded) String() string {
 }
 
 // await waits until the text holds part.
-func (g *guarded) await(part string, within time.Duration) bool {
+func (g *guarded) await(part string, within time.Duration) bool { return g.awaitTimes(part, 1, within) }
+
+// awaitTimes waits until the text holds part so many times.
+func (g *guarded) awaitTimes(part string, n int, within time.Duration) bool {
 	deadline := time.After(within)
 	for {
 		g.mu.Lock()
-		found := strings.Contains(g.text.String(), part)
+		found := strings.Count(g.text.String(), part) >= n
 		if g.changed == nil {
 			g.changed = make(chan struct{})
 		}

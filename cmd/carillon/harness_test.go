@@ -208,8 +208,10 @@ func (p *process) awaitErr(text string) {
 // startServer runs dev or serve on a free port, and returns its URL.
 func startServer(t testing.TB, c call) (*process, string) {
 	t.Helper()
-	if !slices.Contains(c.args, "--listen") {
-		c.args = append(c.args, "--listen", "127.0.0.1:0")
+	for _, flag := range []string{"--listen", "--internal-listen"} {
+		if !slices.Contains(c.args, flag) {
+			c.args = append(c.args, flag, "127.0.0.1:0")
+		}
 	}
 	p := c.start(t)
 	m := p.object()

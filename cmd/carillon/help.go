@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,23 +11,33 @@ import (
 )
 
 const (
-	helpWidth = 110 // columns
-	about     = "Carillon keeps many people in the same room in sync: channels over WebSocket, with a memory."
+	programName = "carillon"
+	helpWidth   = 110 // columns
+	about       = "Carillon keeps many people in the same room in sync: channels over WebSocket, with a memory."
 )
 
-// footer ends `carillon --help`.
-const footer = `
-Environment:
-  CARILLON_SECRET_FILE   File with the secret that signs tokens, 32 bytes or more (serve, dev, token create).
-  CARILLON_URL           Server that sub, pub and history talk to (default ` + defaultURL + `).
-  CARILLON_TOKEN         Token of sub, pub and history; or
-  CARILLON_TOKEN_FILE    a file that holds it, read again at every connect.
-  NO_COLOR               Set to anything: no colours.
+// variables are those of the environment that every page of help names; settings have more.
+var variables = [][2]string{
+	{"CARILLON_CONFIG", "Configuration file of serve, dev, config, doctor and token check."},
+	{"CARILLON_SECRET_FILE", "File with the secret that signs tokens, 32 bytes or more (serve, dev, token)."},
+	{"CARILLON_...", "Any other setting; carillon config env lists them."},
+	{"CARILLON_URL", "Server that sub, pub and history talk to (default " + defaultURL + ")."},
+	{"CARILLON_TOKEN", "Token of sub, pub, history and token check; or"},
+	{"CARILLON_TOKEN_FILE", "a file that holds it, read again at every connect."},
+	{"NO_COLOR", "Set to anything: no colours."},
+}
 
-Exit codes:
-  0    all went well            3    the server refused it
-  1    it failed                4    the server cannot be reached
-  2    the command was wrong  130    interrupted before all was done
+// exitCodes in words.
+var exitCodes = []struct {
+	code int
+	text string
+}{
+	{exitOK, "all went well"}, {exitFailed, "it failed"}, {exitUsage, "the command was wrong"},
+	{exitRefused, "the server refused it"}, {exitUnreachable, "the server cannot be reached"},
+	{exitInterrupted, "interrupted before all was done"},
+}
+
+const firstSteps = `
 
 First steps:
   carillon dev
@@ -39,9 +50,22 @@ func printHelp(o kong.HelpOptions, ctx *kong.Context) error {
 		return err
 	}
 	if ctx.Selected() == nil {
-		fmt.Fprint(ctx.Stdout, footer)
+		printFooter(ctx.Stdout)
 	}
 	return nil
+}
+
+// printFooter ends `carillon --help`.
+func printFooter(w io.Writer) {
+	fmt.Fprint(w, "\nEnvironment:\n")
+	for _, v := range variables {
+		fmt.Fprintf(w, "  %-21s  %s\n", v[0], v[1])
+	}
+	fmt.Fprint(w, "\nExit codes:\n")
+	for _, e := range exitCodes {
+		fmt.Fprintf(w, "  %3d  %s\n", e.code, e.text)
+	}
+	fmt.Fprint(w, firstSteps)
 }
 
 // invocation is how this program was called, for samples that can be pasted.

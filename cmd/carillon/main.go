@@ -1,8 +1,8 @@
-// Command carillon is Carillon in one binary: it runs a server (dev, serve), talks to one (sub, pub, history), makes
-// tokens and answers questions (echo, version, explain). It reads flags, environment and files, prints, and maps errors
-// to sentences and exit codes; what a server or a client does is decided in node and client, never here.
-// Secrets and tokens come from files or the environment, never from an argument, and are never printed but by
-// `token create`. Start with commands, then serverFlags.run and clientFlags.
+// Command carillon is Carillon in one binary: it runs a server (dev, serve), looks after one (config, doctor, token),
+// talks to one (sub, pub, history), measures one (bench) and answers questions. It reads flags, environment and files,
+// prints, and maps errors to sentences and exit codes; what a server or a client does is decided in node and client,
+// what a setting means in config, never here. Secrets and tokens come from files or the environment, never from an
+// argument, and are never printed but by `token create`. Start with commands, then server.run and clientFlags.
 package main
 
 import (
@@ -13,6 +13,9 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"carillon/bench"
+	"carillon/config"
 )
 
 // version is set by the linker: -ldflags "-X main.version=v1.2.3".
@@ -27,25 +30,31 @@ type commands struct {
 	Pub     pubCommand     `cmd:"" group:"talk" help:"Publish one record, or every line of standard input."`
 	History historyCommand `cmd:"" group:"talk" help:"Print what a channel keeps."`
 
-	Token   tokenCommand   `cmd:"" group:"tools" help:"Make tokens for clients of serve."`
-	Explain explainCommand `cmd:"" group:"tools" help:"Say what an error or close code means, and what to do."`
-	Echo    echoCommand    `cmd:"" group:"tools" help:"Run a WebSocket echo server for conformance tools."`
-	Version versionCommand `cmd:"" group:"tools" help:"Say which Carillon this is."`
+	Config config.Command       `cmd:"" group:"care" help:"Check, explain and write the configuration of a server."`
+	Doctor config.DoctorCommand `cmd:"" group:"care" help:"Say whether this machine can carry what the configuration promises."`
+	Token  tokenCommand         `cmd:"" group:"care" help:"Make and check the tokens of clients."`
+
+	Bench      bench.Command     `cmd:"" group:"tools" help:"Put load on a server and measure it."`
+	Explain    explainCommand    `cmd:"" group:"tools" help:"Say what an error or close code means, and what to do."`
+	Echo       echoCommand       `cmd:"" group:"tools" help:"Run a WebSocket echo server for conformance tools."`
+	Completion completionCommand `cmd:"" group:"tools" help:"Print the completion of a shell."`
+	Man        manCommand        `cmd:"" group:"tools" help:"Print the manual page."`
+	Version    versionCommand    `cmd:"" group:"tools" help:"Say which Carillon this is."`
 }
 
-var groups = kong.Groups{"serve": "Run a server", "talk": "Talk to one", "tools": "Tools"}
+var groups = kong.Groups{"serve": "Run a server", "talk": "Talk to one", "care": "Look after one", "tools": "Tools"}
 
 func main() { os.Exit(run(os.Args[1:], newConsole())) }
 
 // run is main with its exit code.
 func run(args []string, c *console) int {
-	// After the first signal the default is back: a second one ends the process at once.
+	// After the first signal the default is back, where a command does not see to it: a second one ends the process at once.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	defer context.AfterFunc(ctx, stop)()
 
 	left := -1 // the exit code of --help
-	parser, err := kong.New(&commands{},
+	parser, err := kong.New(&commands{Config: config.Command{Judge: judge}},
 		kong.Name("carillon"), kong.Description(about), groups, kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: helpWidth}),
 		kong.Writers(c.out, c.err), kong.Exit(func(code int) { left = code }),
@@ -73,7 +82,7 @@ func usageOf(err error) error {
 	if f := asFailure(err); f != nil {
 		return f
 	}
-	help := "carillon"
+	help := programName
 	var p *kong.ParseError
 	if errors.As(err, &p) {
 		for _, step := range p.Context.Path {

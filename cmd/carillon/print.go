@@ -5,9 +5,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"carillon/channel"
+	"carillon/wire"
 )
 
 // shownRecord is a record as a program gets it: as on the wire, whose `time` is in milliseconds.
@@ -62,8 +64,19 @@ func appendHuman(dst []byte, r *channel.Record, s style, named bool) []byte {
 	if !r.At.IsZero() {
 		at = fmt.Sprint(r.At.Offset)
 	}
-	dst = fmt.Appendf(dst, "  %s  %s  ", s.bold(fmt.Sprintf("%5s", at)), s.green(printable(r.From)))
+	dst = fmt.Appendf(dst, "  %s  %s  ", s.bold(fmt.Sprintf("%5s", at)), s.green(printable(shortened(r.From))))
 	return append(append(dst, body(r)...), '\n')
+}
+
+// shownGuest is how much of a guest's id people see, in characters: enough to tell two apart on one screen.
+const shownGuest = 12
+
+// shortened is a user as people see him. Ids of guests are made up and long; those that a token names are shown whole.
+func shortened(user string) string {
+	if strings.HasPrefix(user, wire.GuestPrefix) && len(user) > shownGuest {
+		return user[:shownGuest] + "…"
+	}
+	return user
 }
 
 // body is what people see of a body.

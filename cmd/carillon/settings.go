@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -116,21 +115,12 @@ func wrongSettings(ps config.Problems) *failure {
 		if p.Source.Kind != config.FromFlag {
 			f.code = exitFailed
 		}
-		if p.Key == "secret" {
+		switch {
+		case p.Key == "secret":
 			f.next = makeSecret
+		case strings.HasSuffix(p.Key, ".durable"):
+			f.next = "Add --data DIR."
 		}
 	}
 	return f
-}
-
-// problemsIn are the single problems of an error of config.Load.
-func problemsIn(err error) (texts []string) {
-	var ps config.Problems
-	if !errors.As(err, &ps) {
-		return []string{strings.TrimSpace(err.Error())}
-	}
-	for _, p := range ps {
-		texts = append(texts, p.String())
-	}
-	return texts
 }

@@ -71,7 +71,11 @@ func (s *subCommand) Run(ctx context.Context, c *console) error {
 		}
 		subs = append(subs, sub)
 	}
-	c.note("listening to %s as %s", strings.Join(s.Channels, ", "), line.user())
+	user := line.user()
+	if !p.json {
+		user = shortened(user)
+	}
+	c.note("listening to %s as %s", strings.Join(s.Channels, ", "), user)
 	var all sync.WaitGroup
 	for _, sub := range subs {
 		all.Go(func() { p.follow(sub) })

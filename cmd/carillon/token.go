@@ -9,6 +9,7 @@ import (
 
 type tokenCommand struct {
 	Create tokenCreate `cmd:"" help:"Print a token."`
+	Check  tokenCheck  `cmd:"" help:"Say what a token is, and what a server with this configuration would make of it."`
 }
 
 // tokenCreate signs with the code that a server checks with.

@@ -112,3 +112,37 @@ func TestCanary(t *testing.T) {
 		}
 	}
 }
+
+// TestTokenCheck: the verdict is the server's, the signature is not repeated, and a token is never taken from an argument.
+func TestTokenCheck(t *testing.T) {
+	env := []string{"CARILLON_SECRET_FILE=" + secretFile(t)}
+	token := strings.TrimSpace(call{args: []string{"token", "create", "--user", "ann", "--channel", "chat:*"}, env: env}.run(t).want(t, exitOK).out)
+	signature := token[strings.LastIndexByte(token, '.')+1:]
+	for name, c := range map[string]call{
+		"standard input": {env: env, in: token + "\n"},
+		"variable":       {env: append(env, "CARILLON_TOKEN="+token)},
+		"file":           {env: append(env, "CARILLON_TOKEN_FILE="+writeFile(t, "token", token))},
+	} {
+		c.args = []string{"token", "check"}
+		r := c.run(t).want(t, exitOK)
+		if m := parse(t, r.out); m["accepted"] != true || m["user"] != "ann" || m["kind"] != "connect" {
+			t.Errorf("%s: %s", name, r.out)
+		}
+		if strings.Contains(r.out+r.err, signature) || strings.Contains(r.out+r.err, canary) {
+			t.Errorf("%s: prints the signature or the key:\n%s%s", name, r.out, r.err)
+		}
+	}
+	r := call{args: []string{"token", "check", "--no-json"}, env: env, in: token}.run(t).want(t, exitOK)
+	if !strings.Contains(r.out, "verdict   accepted") || !strings.Contains(r.out, "chat:*") {
+		t.Errorf("for people:\n%s", r.out)
+	}
+	call{args: []string{"token", "check"}, env: env, in: token[:len(token)-4] + "AAAA"}.run(t).want(t, exitRefused, "refuses the token")
+	call{args: []string{"token", "check"}, env: env, in: "nonsense"}.run(t).want(t, exitRefused)
+	call{args: []string{"token", "check"}, env: env, in: strings.Repeat("x", 1<<20)}.run(t).want(t, exitRefused)
+	r = call{args: []string{"token", "check"}, in: token}.run(t).want(t, exitFailed, "nothing here proves")
+	if m := parse(t, r.out); m["accepted"] != false || m["user"] != "ann" {
+		t.Errorf("without a key: %s", r.out)
+	}
+	call{args: []string{"token", "check"}, env: env, in: " \n"}.run(t).want(t, exitUsage, "no token")
+	call{args: []string{"token", "check", token}, env: env}.run(t).want(t, exitUsage, "unexpected argument")
+}

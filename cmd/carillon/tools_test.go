@@ -39,12 +39,12 @@ func TestHelpTeaches(t *testing.T) {
 	if bare := carillon(t).want(t, exitOK); bare.out != all.out {
 		t.Error("without arguments the help is another one")
 	}
-	for _, text := range []string{"CARILLON_SECRET_FILE", "CARILLON_URL", "CARILLON_TOKEN", "CARILLON_TOKEN_FILE", "NO_COLOR", "Exit codes:", "carillon dev"} {
+	for _, text := range []string{"CARILLON_CONFIG", "CARILLON_SECRET_FILE", "CARILLON_URL", "CARILLON_TOKEN", "CARILLON_TOKEN_FILE", "NO_COLOR", "Exit codes:", "carillon dev"} {
 		if !strings.Contains(all.out, text) {
 			t.Errorf("--help lacks %s", text)
 		}
 	}
-	for _, name := range []string{"dev", "serve", "sub", "pub", "history", "token create", "explain", "echo", "version"} {
+	for _, name := range []string{"dev", "serve", "sub", "pub", "history", "token create", "token check", "config check", "explain", "echo", "completion", "man", "version"} {
 		if !strings.Contains(all.out, "  "+name+" ") {
 			t.Errorf("--help lacks %s", name)
 		}
@@ -69,6 +69,16 @@ func TestPrintable(t *testing.T) {
 	} {
 		if got := printable(in); got != want {
 			t.Errorf("printable(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestShortened(t *testing.T) {
+	for in, want := range map[string]string{
+		"guest-4f0cabcdefgh": "guest-4f0cab…", "guest-4f0cab": "guest-4f0cab", "ann-with-a-very-long-name": "ann-with-a-very-long-name", "": "",
+	} {
+		if got := shortened(in); got != want {
+			t.Errorf("shortened(%q) = %q, want %q", in, got, want)
 		}
 	}
 }

@@ -100,7 +100,8 @@ type watched struct {
 	came     time.Time
 }
 
-// maxWatch is how long a room waits for the first write of a record before it waits for another instead.
+// maxWatch is how long a room waits for the first write of a Logged record before it waits for another instead; of a
+// Fleeting one nothing is handed out after sideAge.
 const maxWatch = time.Minute
 
 // watch waits for the first write of a record that was just taken in, if its way is to be measured; r.mu is held.
@@ -108,9 +109,16 @@ func (r *room) watch(rec *channel.Record, offset uint64) {
 	if rec.Came.IsZero() || r.crowd == nil || r.hub.written == nil {
 		return
 	}
-	if w := r.watched.Load(); w == nil || time.Since(w.came) > maxWatch || w.fleeting != (rec.Class == channel.Fleeting) {
-		r.watched.Store(&watched{offset: offset, fleeting: rec.Class == channel.Fleeting, came: rec.Came})
+	if w := r.watched.Load(); w != nil {
+		patience := maxWatch
+		if w.fleeting {
+			patience = sideAge
+		}
+		if rec.Came.Sub(w.came) < patience && (w.fleeting || w.offset > r.ring.base.Offset) {
+			return
+		}
 	}
+	r.watched.Store(&watched{offset: offset, fleeting: rec.Class == channel.Fleeting, came: rec.Came})
 }
 
 // unwatch is for who comes later and will be given the record then: that would measure his absence; r.mu is held.

@@ -6,6 +6,7 @@ import (
 
 	"carillon/channel"
 	"carillon/gateway/auth"
+	"carillon/observe"
 	"carillon/wire"
 )
 
@@ -19,10 +20,13 @@ func (s *Session) publish(r *wire.Request) {
 		s.answer(id, &wire.Message{Type: wire.MsgReply, Ack: wire.AckAccepted}, nil)
 		return
 	}
+	came := observe.Moment()
 	s.sv.o.Backend.Publish(channel.Record{
 		ID: r.Idem, Age: r.Age, Channel: r.Channel, Class: r.Class, Key: r.Key,
 		From: s.user(), Origin: s.origin(), NoEcho: r.NoEcho, Binary: r.Binary, Body: bytes.Clone(r.Body),
+		Came: came,
 	}, func(ack Ack, err error) {
+		s.sv.counts.acked(ack.Level, came)
 		s.answer(id, &wire.Message{Type: wire.MsgReply, Ack: ack.Level, At: ack.At}, err)
 	})
 }
@@ -33,6 +37,7 @@ func (s *Session) fits(r *wire.Request) bool {
 	if bound == 0 || len(r.Body) <= bound {
 		return true
 	}
+	s.sv.counts.limited("body")
 	s.fail(r.ID, &wire.Error{Code: wire.CodeTooLarge, Text: fmt.Sprintf("The body has %d bytes; channel %s takes %d.", len(r.Body), r.Channel, bound)})
 	return false
 }

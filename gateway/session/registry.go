@@ -13,7 +13,7 @@ import (
 
 // enter notes a new line.
 func (sv *Server) enter(s *Session) (draining bool) {
-	sv.counts.opened.Add(1)
+	s.format.opened.Add(1)
 	sv.mu.Lock()
 	defer sv.mu.Unlock()
 	sv.sessions[s] = struct{}{}
@@ -43,7 +43,7 @@ func least(server int, token int32) int {
 
 // forget takes a line off that is gone. user is "" for a conversation that never opened.
 func (sv *Server) forget(s *Session, user string) {
-	sv.counts.closed.Add(1)
+	s.format.closed.Add(1)
 	own := auth.UserChannel(user)
 	sv.mu.Lock()
 	delete(sv.sessions, s)

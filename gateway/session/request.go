@@ -9,6 +9,7 @@ import (
 	"carillon/gateway/auth"
 	"carillon/gateway/limit"
 	"carillon/gateway/transport"
+	"carillon/observe"
 	"carillon/wire"
 )
 
@@ -33,11 +34,11 @@ func (s *Session) Message(b []byte, binary bool) error {
 	pooled := requests.Get().(*[]wire.Request)
 	s.reading.Store(true)
 	rs, err := s.format.Protocol.Codec.DecodeRequests(b, (*pooled)[:0])
-	s.sv.counts.requests.Add(uint64(len(rs)))
+	s.sv.counts.asked(rs)
 	refused, wait := s.traffic.Take(now, max(len(rs), 1), len(b))
 	switch {
 	case refused != limit.Passed:
-		s.tooFast(rs, wait)
+		s.tooFast(refused, rs, wait)
 	case err != nil:
 		s.refuseFrame(wire.AsError(err), rs, now)
 	default:
@@ -57,7 +58,7 @@ func (s *Session) Message(b []byte, binary bool) error {
 func (s *Session) refuseFrame(e *wire.Error, rs []wire.Request, now time.Time) {
 	var room [4]wire.Message
 	for _, m := range e.Answers(room[:0], rs) {
-		s.sv.counts.errors.Add(1)
+		s.erred(m.Code)
 		s.send(&m)
 	}
 	s.mu.Lock()
@@ -73,7 +74,8 @@ func (s *Session) refuseFrame(e *wire.Error, rs []wire.Request, now time.Time) {
 }
 
 // tooFast answers a frame that exceeds the rate: nothing of it is done, all of it may come again.
-func (s *Session) tooFast(rs []wire.Request, wait time.Duration) {
+func (s *Session) tooFast(refused limit.Refused, rs []wire.Request, wait time.Duration) {
+	s.sv.counts.limited(rateNames[refused])
 	answered := false
 	for i := range rs {
 		if rs[i].ID != 0 {
@@ -132,12 +134,23 @@ func (s *Session) dispatch(r *wire.Request) {
 
 // fail answers a request with an error.
 func (s *Session) fail(id uint64, err error) {
-	s.sv.counts.errors.Add(1)
 	e := *wire.AsError(err)
+	if known := (*wire.Error)(nil); !errors.As(err, &known) {
+		s.sv.o.Log.Error("request failed", "conn", s.name(), "error", err)
+	}
+	s.erred(e.Code)
 	e.ID = id
 	m := e.Message()
 	s.send(&m)
 }
+
+// erred counts an error.
+func (s *Session) erred(code wire.Code) {
+	s.sv.counts.Errors.Add(1, observe.LabelCode.Value(string(code)))
+}
+
+// rateNames are the rates as the label of limits has them.
+var rateNames = [...]string{limit.TooManyRequests: "requests", limit.TooManyBytes: "bytes"}
 
 // may judges a request and answers it if the token does not allow it.
 func (s *Session) may(a auth.Action, r *wire.Request) bool {
@@ -171,6 +184,7 @@ func (s *Session) begin(id uint64) bool {
 	settings := s.sv.settings.Load()
 	for len(s.calls) >= settings.MaxInFlight && s.phase == open {
 		if s.room == nil {
+			s.sv.counts.limited("in_flight")
 			s.room = make(chan struct{})
 		}
 		room := s.room
@@ -266,6 +280,7 @@ func (s *Session) connect(r *wire.Request) {
 	}
 	if !s.sv.admit(s, who) {
 		s.mu.Unlock()
+		s.sv.counts.limited("user_open")
 		s.fail(r.ID, &wire.Error{Code: wire.CodeTooManyConnections})
 		s.end(wire.CodeTooManyConnections)
 		return
@@ -296,7 +311,9 @@ func (s *Session) connect(r *wire.Request) {
 		},
 	})
 	s.sv.wheel.soon(&s.spoke, s.nextDue(time.Now()))
-	o.Log.Debug("connected", "conn", s.name(), "user", who.User, "client", r.Name, "remote", s.conn.Info().Remote)
+	info := s.conn.Info()
+	o.Log.Info("connected", "conn", s.name(), "user", who.User, "client", r.Name, "remote", info.Remote,
+		"transport", info.Kind, "protocol", s.format.Protocol.Name)
 }
 
 // refuseToken answers a connect that brought no good token, and ends the conversation.

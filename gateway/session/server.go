@@ -11,6 +11,7 @@ import (
 	"carillon/gateway/hub"
 	"carillon/gateway/limit"
 	"carillon/gateway/transport"
+	"carillon/observe"
 	"carillon/wire"
 )
 
@@ -73,7 +74,8 @@ type Format struct {
 // format is a Format with its number.
 type format struct {
 	Format
-	number int
+	number         int
+	opened, closed atomic.Uint64 // connections
 }
 
 // Options is what a Server is made of. All fields but Traffic and Pressure are needed.
@@ -96,7 +98,7 @@ type Server struct {
 	settings atomic.Pointer[Settings]
 	formats  []*format
 	wheel    *wheel
-	counts   counters
+	counts   *Counts
 
 	mu       sync.Mutex
 	sessions map[*Session]struct{}
@@ -106,24 +108,20 @@ type Server struct {
 	herald herald
 }
 
-// counters are what happened since the start.
-type counters struct {
-	opened, closed   atomic.Uint64
-	requests, errors atomic.Uint64
-	gaps, slow       atomic.Uint64
-	panics           atomic.Uint64
-}
-
-// Stats are figures of all sessions since the start; Open is the number now.
+// Stats are figures of all sessions since the start; Open and Users are those of now.
 type Stats struct {
 	Open, Opened, Closed  uint64
 	Requests, Errors      uint64
 	Gaps, SlowDisconnects uint64
+	Users                 int   // who have a conversation open
+	Formats               []int // connections, by their place in Options.Formats
 }
 
 // NewServer starts the timing wheel.
 func NewServer(o Options) *Server {
-	sv := &Server{o: o, wheel: newWheel(), sessions: make(map[*Session]struct{}), users: make(map[channel.Name][]*Session)}
+	sv := &Server{
+		o: o, wheel: newWheel(), counts: newCounts(), sessions: make(map[*Session]struct{}), users: make(map[channel.Name][]*Session),
+	}
 	sv.Configure(o.Settings)
 	sv.herald.start(sv)
 	for i, f := range o.Formats {
@@ -138,13 +136,35 @@ func (sv *Server) Configure(s Settings) { sv.settings.Store(&s) }
 // Stats reads the counters.
 func (sv *Server) Stats() Stats {
 	s := Stats{
-		Opened: sv.counts.opened.Load(), Closed: sv.counts.closed.Load(),
-		Requests: sv.counts.requests.Load(), Errors: sv.counts.errors.Load(),
-		Gaps: sv.counts.gaps.Load(), SlowDisconnects: sv.counts.slow.Load(),
+		Errors: total(sv.counts.Errors, observe.LabelCode), Gaps: total(sv.counts.Gaps, observe.LabelGap),
+		SlowDisconnects: sv.counts.Ended.Load(observe.LabelEnd.Value(string(wire.CodeSlow))),
+	}
+	for i := range sv.counts.requests {
+		s.Requests += sv.counts.requests[i].Load()
+	}
+	for _, f := range sv.formats {
+		closed := f.closed.Load()
+		opened := f.opened.Load()
+		s.Opened, s.Closed = s.Opened+opened, s.Closed+closed
+		s.Formats = append(s.Formats, int(opened-closed))
 	}
 	s.Open = s.Opened - s.Closed
+	sv.mu.Lock()
+	s.Users = len(sv.users)
+	sv.mu.Unlock()
 	return s
 }
+
+// total is the sum of counters with one label.
+func total(c *observe.Counters, l *observe.Label) (sum uint64) {
+	for _, v := range l.Values() {
+		sum += c.Load(l.Value(v))
+	}
+	return sum
+}
+
+// Counts are the counters with labels.
+func (sv *Server) Counts() *Counts { return sv.counts }
 
 // Close stops the wheel. The connections must have ended before: the transport waits for them.
 func (sv *Server) Close() {

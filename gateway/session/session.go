@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"carillon/gateway/hub"
 	"carillon/gateway/limit"
 	"carillon/gateway/transport"
+	"carillon/observe"
 	"carillon/wire"
 )
 
@@ -47,6 +49,7 @@ type Session struct {
 
 	mu     sync.Mutex
 	phase  phase
+	code   wire.Code // with which the server ended it; "": it did not
 	who    *auth.Identity
 	born   int64 // Unix nanoseconds
 	pinged int64 // last ping, Unix nanoseconds
@@ -116,7 +119,7 @@ func (s *Session) Alive() { s.heard.Store(time.Now().UnixNano()) }
 // Control implements transport.Inbox.
 func (s *Session) Control(frame []byte, last bool) {
 	if last {
-		s.leave(ending)
+		s.leave(ending, "")
 	}
 	s.out.Control(frame, last)
 }
@@ -140,7 +143,7 @@ func (s *Session) Wake(*hub.Cursor) {}
 
 // Closed implements transport.Inbox: everything the conversation held is given back.
 func (s *Session) Closed(err error) {
-	s.leave(gone)
+	s.leave(gone, "")
 	s.sv.wheel.remove(&s.spoke)
 	s.out.Shut()
 	user := s.user()
@@ -148,15 +151,27 @@ func (s *Session) Closed(err error) {
 	if s.door != nil {
 		s.door.Left()
 	}
-	s.sv.o.Log.Debug("disconnected", "conn", s.name(), "user", user, "remote", s.conn.Info().Remote,
-		"reason", closeReason(err), "after", time.Since(time.Unix(0, s.born)).Round(time.Millisecond))
+	s.parted(user, err)
 }
 
-func closeReason(err error) string {
-	if err == nil {
-		return "closed"
+// parted counts and logs the end of a line. What a peer gave as its reason is its own text and stays unsaid.
+func (s *Session) parted(user string, err error) {
+	s.mu.Lock()
+	reason := endedBy(s.code, err)
+	s.mu.Unlock()
+	s.sv.counts.Ended.Add(1, observe.LabelEnd.Value(reason))
+	attrs := []any{
+		"conn", s.name(), "user", user, "remote", s.conn.Info().Remote, "reason", reason,
+		"after", time.Since(time.Unix(0, s.born)).Round(time.Millisecond),
 	}
-	return err.Error()
+	var told *transport.CloseError
+	switch {
+	case errors.As(err, &told):
+		attrs = append(attrs, "number", told.Code)
+	case err != nil:
+		attrs = append(attrs, "error", err)
+	}
+	s.sv.o.Log.Info("disconnected", attrs...)
 }
 
 func (s *Session) user() string {
@@ -168,14 +183,18 @@ func (s *Session) user() string {
 	return s.who.User
 }
 
-// leave moves on to a later phase and lets go of all subscriptions; false if the conversation was there already.
-func (s *Session) leave(to phase) bool {
+// leave moves on to a later phase and lets go of all subscriptions; false if the conversation was there already. code is
+// why the server ends it, "" if it does not.
+func (s *Session) leave(to phase, code wire.Code) bool {
 	s.mu.Lock()
 	if s.phase >= to {
 		s.mu.Unlock()
 		return false
 	}
 	s.phase = to
+	if code != "" {
+		s.code = code
+	}
 	subs := s.subs
 	s.subs, s.calls = nil, nil
 	for _, b := range subs {
@@ -191,12 +210,10 @@ func (s *Session) leave(to phase) bool {
 
 // end tells the peer a code and ends the conversation with it. Replies queued before still go out.
 func (s *Session) end(code wire.Code) {
-	if !s.leave(ending) {
+	if !s.leave(ending, code) {
 		return
 	}
-	info := code.Info()
-	s.out.Control(s.format.Framing.AppendClose(nil, info.Number, string(code)), true)
-	s.sv.o.Log.Debug("ending connection", "conn", s.name(), "code", string(code))
+	s.out.Control(s.format.Framing.AppendClose(nil, code.Number(), string(code)), true)
 }
 
 // drain tells the client to come back after a moment, lets the requests under way finish, and ends the conversation.
@@ -239,7 +256,7 @@ var scratch = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }
 // whoever answers (a journal's committer, for one) is never held up by a line.
 func (s *Session) send(m *wire.Message) {
 	if s.out.Queue(s.frame(m)) == transport.ErrOverflow {
-		s.sv.counts.slow.Add(1)
+		s.sv.counts.limited("outbox")
 		s.end(wire.CodeSlow)
 		return
 	}

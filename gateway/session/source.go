@@ -143,12 +143,11 @@ func (s *Session) Wrote(n int) (cut []byte) {
 
 // lost tells the client what its cursor missed, or ends the conversation where the namespace wants that.
 func (s *Session) lost(b *sub, loss hub.Loss) {
-	s.sv.counts.gaps.Add(1)
 	if loss.Reason == channel.GapSlow && s.sv.o.Backend.Policy(b.channel).Slow == channel.SlowDisconnect {
-		s.sv.counts.slow.Add(1)
 		s.end(wire.CodeSlow)
 		return
 	}
+	s.sv.counts.gap(loss.Reason)
 	gap := wire.Gap{From: loss.From, To: loss.To, Reason: loss.Reason}
 	if loss.Reason == channel.GapDiverged {
 		gap.From, gap.To = 0, 0

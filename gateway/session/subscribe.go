@@ -62,6 +62,7 @@ func (s *Session) subscribe(r *wire.Request) {
 	case known != nil:
 		s.fail(r.ID, &wire.Error{Code: wire.CodeBusy, Text: "A subscribe for this channel is under way."})
 	case full:
+		s.sv.counts.limited("channels")
 		s.fail(r.ID, &wire.Error{Code: wire.CodeLimit, Text: "This connection has as many subscriptions as it may have."})
 	case s.begin(r.ID):
 		s.attach(want{sub: b, id: r.ID, from: from})
@@ -197,8 +198,11 @@ func (s *Session) subscribed(w want, cursor *hub.Cursor, start hub.Start, gap wi
 		s.answer(w.id, nil, &wire.Error{Code: wire.CodeNotSubscribed, Text: "It was unsubscribed before it began."})
 		return
 	}
-	if gap.Reason != channel.GapNone {
-		s.sv.counts.gaps.Add(1)
+	s.sv.counts.gap(gap.Reason)
+	if gap.Reason == channel.GapNone {
+		s.sv.counts.resumed(&w, resumeContinued)
+	} else {
+		s.sv.counts.resumed(&w, resumeGap)
 	}
 	if b.permit != nil {
 		s.sv.wheel.soon(&s.spoke, b.permit.Expires)
@@ -224,6 +228,7 @@ func (s *Session) subscribed(w want, cursor *hub.Cursor, start hub.Start, gap wi
 // giveUp answers a subscribe that came to nothing.
 func (s *Session) giveUp(w want, err error) {
 	s.remove(w.sub)
+	s.sv.counts.resumed(&w, resumeFailed)
 	if w.sub.own {
 		s.end(wire.CodeStateLost) // what is for this client would pass it by in silence
 		return

@@ -2,8 +2,10 @@ package memory
 
 import (
 	"sync"
+	"time"
 
 	"carillon/channel"
+	"carillon/observe"
 )
 
 const (
@@ -64,10 +66,29 @@ func (j *Journal) drain(s *shard, l *log, turns int) {
 }
 
 func (j *Journal) deliverOne(r *result) {
+	began := j.moment()
+	fresh := 0
 	if r.fresh {
+		fresh = 1
 		j.carry([]channel.Record{r.record})
 	}
 	r.done(r.at, r.err)
+	j.measure(began, fresh)
+}
+
+// moment is when the handing out of results begins, if that is measured.
+func (j *Journal) moment() time.Time {
+	if j.commits == nil && j.batches == nil {
+		return time.Time{}
+	}
+	return observe.Moment()
+}
+
+func (j *Journal) measure(began time.Time, fresh int) {
+	if !began.IsZero() && fresh > 0 {
+		j.commits.Since(began)
+		j.batches.Record(fresh)
+	}
 }
 
 // deliver carries and answers in batches, in order. Whoever receives a batch may keep it, so it is never reused.
@@ -75,6 +96,7 @@ func (j *Journal) deliver(rs []result) {
 	for len(rs) > 0 {
 		batch := rs[:min(len(rs), carryBatch)]
 		rs = rs[len(batch):]
+		began := j.moment()
 		fresh := 0
 		for i := range batch {
 			if batch[i].fresh {
@@ -93,6 +115,7 @@ func (j *Journal) deliver(rs []result) {
 		for i := range batch {
 			batch[i].done(batch[i].at, batch[i].err)
 		}
+		j.measure(began, fresh)
 	}
 }
 

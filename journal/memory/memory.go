@@ -14,6 +14,7 @@ import (
 
 	"carillon/channel"
 	"carillon/journal"
+	"carillon/observe"
 )
 
 // Defaults and bounds.
@@ -34,6 +35,10 @@ type Options struct {
 	Carry    journal.Carry    // nobody is told if nil
 	MaxLogs  int              // DefaultLogs if 0; beyond it the empty and the longest untouched are forgotten
 	MaxIDs   int              // DefaultIDs if 0
+
+	// Of one in 64 times that results are handed out: how long Carry and the dones took, and how many records there were. May be nil.
+	Commits *observe.Histogram
+	Batches *observe.Sizes
 }
 
 // Journal keeps logs in memory. Use New.
@@ -45,6 +50,8 @@ type Journal struct {
 	seed     maphash.Seed
 	shards   []shard
 	ids      *ids
+	commits  *observe.Histogram
+	batches  *observe.Sizes
 
 	relay    relay
 	spare    sync.Pool      // of *waiting
@@ -78,6 +85,7 @@ func New(o Options) *Journal {
 	j := &Journal{
 		epoch: o.Epoch, clock: o.Clock, policies: o.Policies, carry: o.Carry,
 		seed: maphash.MakeSeed(), ids: newIDs(o.MaxIDs, o.Clock()),
+		commits: o.Commits, batches: o.Batches,
 		relay: relay{wake: make(chan struct{}, 1)}, stop: make(chan struct{}),
 	}
 	count := shardCount

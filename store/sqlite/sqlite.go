@@ -14,6 +14,7 @@ import (
 
 	"carillon/channel"
 	"carillon/journal"
+	"carillon/observe"
 )
 
 // Defaults and bounds.
@@ -32,6 +33,10 @@ type Options struct {
 	Carry        journal.Carry    // nobody is told if nil
 	Waiting      int              // DefaultWaiting if 0; beyond it Append answers journal.ErrBusy
 	WaitingBytes int              // DefaultWaitingBytes if 0
+
+	Commits  *observe.Histogram // time of each transaction, failed ones included; may be nil
+	Batches  *observe.Sizes     // records that each made true; may be nil
+	Failures *observe.Counter   // transactions that failed; may be nil
 }
 
 func (o *Options) complete() {
@@ -165,6 +170,13 @@ func (s *Store) takeBehind(failed map[channel.Name]bool) (behind []request) {
 	}
 	s.waiting = rest
 	return behind
+}
+
+// Waiting is how many records wait for the committer now.
+func (s *Store) Waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.waiting)
 }
 
 // Close refuses what comes from now on, commits and answers everything appended before, and closes the database. It must

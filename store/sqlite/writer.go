@@ -148,8 +148,11 @@ func (w *writer) run() {
 
 // write makes one batch true and answers it, or fails it together with what waits behind it.
 func (w *writer) write(ctx context.Context, batch []request) {
+	began := time.Now()
 	results, records, certain, err := w.transact(ctx, batch)
+	w.s.o.Commits.Since(began)
 	if err == nil {
+		w.s.o.Batches.Record(len(records))
 		if len(records) > 0 {
 			w.s.o.Carry(records)
 		}
@@ -158,6 +161,7 @@ func (w *writer) write(ctx context.Context, batch []request) {
 		}
 		return
 	}
+	w.s.o.Failures.Add(1)
 	if parts := byChannel(batch); isDamage(err) && len(parts) > 1 {
 		// A damaged page is the fault of one channel; the others go on without it.
 		for _, part := range parts {

@@ -60,6 +60,7 @@ type writer interface {
 // Write implements transport.Conn.
 func (c *conn) Write(bufs [][]byte) (int, error) {
 	n, full, err := c.out.write(bufs)
+	c.h.out.Add(uint64(n))
 	if err != nil {
 		c.setFlag(broken)
 		return n, transport.ErrClosed
@@ -105,12 +106,20 @@ func (c *conn) leave() {
 func (c *conn) guard(f func()) {
 	defer func() {
 		if v := recover(); v != nil {
-			c.h.panics.Add(1)
+			c.h.panicked(v)
 			c.setFlag(panicked)
 			c.cut()
 		}
 	}()
 	f()
+}
+
+// panicked counts a panic, and tells of it while its stack is still there.
+func (h *Handler) panicked(v any) {
+	h.panics.Add(1)
+	if h.o.Panicked != nil {
+		h.o.Panicked(v)
+	}
 }
 
 // Info implements transport.Conn.
@@ -203,10 +212,12 @@ func (c *conn) shed() bool {
 
 // read feeds the parser until the line ends and returns the cause as Inbox.Closed wants it.
 func (c *conn) read(glued []byte) error {
+	c.h.in.Add(uint64(len(glued)))
 	cause := c.take(glued)
 	for cause == nil {
 		if cause = c.receive(); cause == nil {
 			c.grown = true
+			c.h.in.Add(uint64(len(c.got())))
 			cause = c.take(c.got())
 			c.give()
 		}
@@ -251,7 +262,7 @@ func (c *conn) receive() error {
 func (c *conn) take(b []byte) (cause error) {
 	defer func() {
 		if v := recover(); v != nil {
-			c.h.panics.Add(1)
+			c.h.panicked(v)
 			c.setFlag(panicked)
 			cause = violation(codeInternal, "internal error")
 		}

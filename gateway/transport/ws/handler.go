@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"carillon/gateway/transport"
+	"carillon/observe"
 )
 
 // Accept makes the Inbox of a new line. It may write to the Conn already; nil refuses the line.
@@ -25,8 +26,9 @@ type Handler struct {
 	origins atomic.Pointer[[]string] // replaces those of o; nil: it does not
 
 	opened  atomic.Uint64
-	refused atomic.Uint64
+	refused [refusals]atomic.Uint64
 	panics  atomic.Uint64
+	in, out observe.Counter // bytes after the handshake
 
 	mu    sync.Mutex // guards the fields below
 	left  sync.Cond  // on mu: a waiter of a dead connection is done, or a connection is
@@ -39,8 +41,10 @@ type Handler struct {
 type Stats struct {
 	Open    int
 	Opened  uint64
-	Refused uint64 // handshakes
-	Panics  uint64 // of an Inbox; each ended its connection
+	Refused uint64           // handshakes
+	Why     [refusals]uint64 // they were refused, by Refusal
+	Panics  uint64           // of an Inbox; each ended its connection
+	In, Out uint64           // bytes of frames
 }
 
 // New returns a Handler whose lines are served by what accept makes of them.
@@ -57,7 +61,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.Upgrade(
 func (h *Handler) Upgrade(w http.ResponseWriter, r *http.Request, accept Accept) {
 	off, no := h.negotiate(r)
 	if no != nil {
-		h.refused.Add(1)
+		h.refused[no.why()].Add(1)
 		for k, v := range no.header {
 			w.Header()[k] = v
 		}
@@ -66,7 +70,7 @@ func (h *Handler) Upgrade(w http.ResponseWriter, r *http.Request, accept Accept)
 	}
 	nc, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		h.refused.Add(1)
+		h.refused[RefusedOther].Add(1)
 		http.Error(w, "this connection cannot be upgraded", http.StatusInternalServerError)
 		return
 	}
@@ -89,7 +93,7 @@ func (h *Handler) negotiate(r *http.Request) (offer, *refusal) {
 func (h *Handler) ServeConn(nc net.Conn) error {
 	if secure, ok := nc.(*tlsConn); ok {
 		if err := secure.handshake(); err != nil {
-			h.refused.Add(1)
+			h.refused[RefusedOther].Add(1)
 			return err
 		}
 	}
@@ -103,7 +107,7 @@ func (h *Handler) ServeConn(nc net.Conn) error {
 		off, no = h.negotiate(r)
 	}
 	if no != nil {
-		h.refused.Add(1)
+		h.refused[no.why()].Add(1)
 		no.writeTo(nc)
 		hangUp(nc, h.o.CloseTimeout)
 		return no
@@ -236,7 +240,12 @@ func (h *Handler) awaitWaiters(c *conn) {
 func (h *Handler) Stats() Stats {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return Stats{Open: h.open, Opened: h.opened.Load(), Refused: h.refused.Load(), Panics: h.panics.Load()}
+	s := Stats{Open: h.open, Opened: h.opened.Load(), Panics: h.panics.Load(), In: h.in.Load(), Out: h.out.Load()}
+	for i := range h.refused {
+		s.Why[i] = h.refused[i].Load()
+		s.Refused += s.Why[i]
+	}
+	return s
 }
 
 // Shutdown refuses new connections and returns when all have ended; those that have not when ctx does are cut.

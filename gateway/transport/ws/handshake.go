@@ -30,6 +30,35 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.text }
 
+// Refusal is why a handshake was refused; its String is what metrics show.
+type Refusal uint8
+
+// The refusals.
+const (
+	RefusedMalformed Refusal = iota
+	RefusedOrigin            // a page of an origin that may not connect
+	RefusedVersion           // no WebSocket, or not its version 13
+	RefusedShutdown          // the Handler ends
+	RefusedOther             // the connection could not be had, or TLS failed in ServeConn
+	refusals
+)
+
+func (r Refusal) String() string {
+	return [...]string{"malformed", "origin", "version", "shutdown", "other"}[min(r, RefusedOther)]
+}
+
+func (r *refusal) why() Refusal {
+	switch r.status {
+	case http.StatusForbidden:
+		return RefusedOrigin
+	case http.StatusUpgradeRequired:
+		return RefusedVersion
+	case http.StatusServiceUnavailable:
+		return RefusedShutdown
+	}
+	return RefusedMalformed
+}
+
 // refuse closes the connection too: net/http would first wait for a body that may never come.
 func refuse(status int, text string) *refusal {
 	return &refusal{status: status, text: text, header: http.Header{"Connection": {"close"}}}

@@ -20,6 +20,7 @@ type Options struct {
 	CheckOrigin      func(*http.Request) bool // replaces Origins
 	HandshakeTimeout time.Duration            // for writing the answer, and for all of the handshake in ServeConn; default 5 s
 	CloseTimeout     time.Duration            // from the decision to close to the end of the TCP connection, default 1 s
+	Panicked         func(v any)              // called where an Inbox panicked with v, on the goroutine and above the stack of that; may be nil
 }
 
 const (
