@@ -265,7 +265,7 @@ func TestSilence(t *testing.T) {
 		if st := s.state(); st.Phase != Connected {
 			t.Fatalf("too early: %+v", st)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if st := s.state(); st.Phase != Reconnecting || !errors.Is(st.Err, ErrSilent) {
 			t.Fatalf("after %v: %+v", time.Since(began), st)

@@ -17,12 +17,11 @@ type logServer struct {
 	wg    sync.WaitGroup
 	chaos chaos
 
-	mu     sync.Mutex
-	rnd    *rand.Rand
-	calm   bool // no more faults
-	logs   map[channel.Name]*serverLog
-	conns  map[*serverConn]bool
-	closed bool
+	mu    sync.Mutex
+	rnd   *rand.Rand
+	calm  bool // no more faults
+	logs  map[channel.Name]*serverLog
+	conns map[*serverConn]bool
 }
 
 // chaos says what goes wrong, as chances in a thousand.

@@ -187,13 +187,6 @@ func (x *pipe) hush() {
 	x.hushed = true
 }
 
-// heal takes back what was planned.
-func (x *pipe) heal() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.plan.cut = [2]int{}
-}
-
 func (e *pipeEnd) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

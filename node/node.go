@@ -24,6 +24,7 @@ import (
 	"carillon/gateway/limit"
 	"carillon/gateway/session"
 	"carillon/gateway/transport/ws"
+	"carillon/journal"
 	"carillon/journal/memory"
 	"carillon/store/sqlite"
 	"carillon/wire"
@@ -96,18 +97,9 @@ func New(ctx context.Context, o Options) (*Node, error) {
 		},
 		Trouble: func(down bool) { n.gateway.Trouble(down) },
 	}))
-	n.memory = memory.New(memory.Options{
-		Policies: o.Policies, Carry: feed.Carry, MaxLogs: o.Logs, MaxIDs: o.IDs, Commits: m.handed, Batches: m.together,
-	})
-	if o.Data != "" {
-		n.store, err = sqlite.Open(ctx, o.Data, sqlite.Options{
-			Policies: o.Policies, Carry: feed.Carry, Commits: m.commits, Batches: m.batches, Failures: &m.failures,
-		})
-		if err != nil {
-			n.memory.Close()
-			n.keySets.Close()
-			return nil, err
-		}
+	if err := n.openJournals(ctx, feed.Carry); err != nil {
+		n.keySets.Close()
+		return nil, err
 	}
 	formats := socketFormats()
 	n.hub = hub.New(encoders(formats), hub.Options{Policy: o.Policies, Budget: o.Memory, Written: m.written})
@@ -126,7 +118,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	})
 	n.sockets = ws.New(ws.Options{
 		Protocols: subprotocols(), MaxMessage: o.Settings.MaxFrame, Origins: o.Origins,
-		Panicked: func(v any) { n.survived(v, "panic ended a connection") },
+		Panicked: func(v any) { n.survived(v, "a panic ended a connection") },
 	}, n.gateless)
 	n.roles = &roles{gateway: n.gateway, sessions: n.sessions, node: o.Name}
 	if err := n.follow(ctx, feed); err != nil {
@@ -137,6 +129,23 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	n.tasks.Go(func() { n.sys.tidy(n.halt) })
 	n.tasks.Go(func() { n.breathe(n.halt) })
 	return n, nil
+}
+
+// openJournals opens where records become true.
+func (n *Node) openJournals(ctx context.Context, carry journal.Carry) (err error) {
+	o, m := &n.o, n.meters
+	if o.Data != "" {
+		n.store, err = sqlite.Open(ctx, o.Data, sqlite.Options{
+			Policies: o.Policies, Carry: carry, Commits: m.commits, Batches: m.batches, Failures: &m.failures,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	n.memory = memory.New(memory.Options{
+		Policies: o.Policies, Carry: carry, MaxLogs: o.Logs, MaxIDs: o.IDs, Commits: m.handed, Batches: m.together,
+	})
+	return nil
 }
 
 // follow makes the node hear what concerns all of it.

@@ -24,7 +24,7 @@ func (s *server) reload() {
 		s.log.Error("the old configuration goes on", "reasons", len(refused))
 		return
 	}
-	if err := error(nil); err != nil {
+	if err := s.node.Reconfigure(&next.Config); err != nil {
 		s.refuse(err)
 		return
 	}

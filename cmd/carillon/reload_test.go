@@ -29,7 +29,6 @@ type estate struct {
 	server   *process
 	url      string
 	internal string
-	reloads  int // so far, taken up or refused
 }
 
 // newEstate writes the secrets, each into a file of its name; all are canaries.

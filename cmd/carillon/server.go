@@ -33,6 +33,9 @@ type server struct {
 // run serves until SIGTERM or SIGINT. Connections are told to come back, each at its turn, and have drain.timeout to
 // leave; a second signal cuts them. To end like that is no failure.
 func (s *server) run(ctx context.Context) error {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
 	var err error
 	if s.loaded, err = s.load(); err != nil {
 		return err
@@ -43,10 +46,6 @@ func (s *server) run(ctx context.Context) error {
 	defer log.Close()
 	s.log = log.Logger
 	s.tellDoubts(nil)
-
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
-	defer signal.Stop(signals)
 	if err := s.start(ctx); err != nil {
 		if ctx.Err() != nil {
 			return &failure{exitInterrupted, "interrupted while starting", ""}
@@ -199,7 +198,7 @@ func (s *server) kept() (lines []string) {
 	if rest := c.Namespace("default"); !rest.Durable {
 		lines = append(lines,
 			fmt.Sprintf("%s in memory, %s", who, st.bold("forgotten when the server ends")),
-			"("+bounded(rest.Retention, "every record")+" of each)")
+			"(of each "+bounded(rest.Retention, "every record")+")")
 	}
 	return lines
 }

@@ -76,7 +76,7 @@ func keysOf(o node.Options) (*auth.Keys, error) {
 		if err != nil {
 			return nil, err
 		}
-		issuers = append(issuers, auth.Issuer{Name: auth.LocalIssuer, Audience: auth.LocalIssuer, Signer: key})
+		issuers = append(issuers, auth.Issuer{Name: auth.LocalIssuer, Audience: auth.LocalIssuer, Signer: key, MaxSession: o.MaxSession})
 	}
 	if len(issuers) == 0 {
 		return nil, nil

@@ -47,9 +47,8 @@ type Session struct {
 	door    Door         // nil: nobody counts who comes and goes
 	traffic limit.Traffic
 
-	mu     sync.Mutex
-	phase  phase
-	code   wire.Code // with which the server ended it; "": it did not
+	mu sync.Mutex
+	standing
 	who    *auth.Identity
 	born   int64 // Unix nanoseconds
 	pinged int64 // last ping, Unix nanoseconds
@@ -63,6 +62,12 @@ type Session struct {
 	errors errorBudget
 
 	declined []channel.Name // of those that the server attaches by itself
+}
+
+// standing is where a conversation stands, and how it came to its end.
+type standing struct {
+	phase phase
+	code  wire.Code // with which the server ended it; "": it did not
 }
 
 // call is a request under way.

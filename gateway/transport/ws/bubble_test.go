@@ -63,7 +63,7 @@ func testCloseTimeOut(t *testing.T, h *Handler) {
 	if h.Stats().Open != 1 {
 		t.Fatal("cut before the time-out")
 	}
-	time.Sleep(1)
+	time.Sleep(time.Nanosecond)
 	synctest.Wait()
 	if h.Stats().Open != 0 {
 		t.Fatalf("still there after %v", time.Since(begin))
