@@ -98,7 +98,10 @@ func (g *Gateway) work(sh *roomShard, n channel.Name, r *room) {
 			}
 			continue
 		}
-		oldest, err := g.fill(n, r, waiting, behind)
+		oldest, behind, err := g.fill(n, r, waiting, behind)
+		if behind {
+			time.AfterFunc(catchUpPause, func() { g.tend(n, false, func(r *room) { r.behind = true }) })
+		}
 		for _, w := range waiting {
 			w.done(oldest, err)
 		}
@@ -107,8 +110,8 @@ func (g *Gateway) work(sh *roomShard, n channel.Name, r *room) {
 
 // close gives up a room that nobody is subscribed to; false if somebody came meanwhile.
 func (g *Gateway) close(sh *roomShard, n channel.Name, r *room) bool {
-	if !g.o.Hub.Drop(n) && g.o.Hub.Cursors(n) > 0 {
-		return false
+	if !g.o.Hub.Drop(n) && g.o.Hub.Has(n) {
+		return false // somebody is in it, or was when it was looked at: the next sweep sees
 	}
 	r.joined = false
 	sh.mu.Lock()
@@ -135,14 +138,15 @@ func (g *Gateway) refuse(sh *roomShard, r *room) {
 
 // fill brings bus, journal and hub together (rule 27): join the bus first, read the journal afterwards, so that what
 // becomes true in between is carried, kept aside by the hub and merged by position.
-func (g *Gateway) fill(n channel.Name, r *room, waiting []waiter, behind bool) (channel.Position, error) {
+// still says that the ring lacks what the journal has, and that somebody must look again.
+func (g *Gateway) fill(n channel.Name, r *room, waiting []waiter, behind bool) (oldest channel.Position, still bool, err error) {
 	ctx, cancel := g.readContext()
 	defer cancel()
 	if !r.joined {
 		g.o.Hub.Open(n)
 		if err := g.join(ctx, g.shard(n), n); err != nil {
 			g.o.Hub.Drop(n)
-			return channel.Position{}, err
+			return channel.Position{}, false, err
 		}
 		r.joined = true
 	}
@@ -151,7 +155,7 @@ func (g *Gateway) fill(n channel.Name, r *room, waiting []waiter, behind bool) (
 	if !filled {
 		heads, err := j.Heads(ctx, []channel.Name{n})
 		if err != nil {
-			return channel.Position{}, err
+			return channel.Position{}, behind, err
 		}
 		base, head = heads[0], heads[0]
 		behind = g.o.Hub.Fill(n, head, nil) != hub.NeedNone
@@ -160,20 +164,25 @@ func (g *Gateway) fill(n channel.Name, r *room, waiting []waiter, behind bool) (
 	for tries := 0; behind && tries < catchUpTries; tries++ {
 		need, err := g.catchUp(ctx, j, n, head)
 		if err != nil {
-			return channel.Position{}, err
+			return channel.Position{}, true, err
 		}
 		behind = need != hub.NeedNone
 		base, head, _ = g.o.Hub.Head(n)
 	}
-	return g.reachBack(ctx, j, n, base, head, waiting)
+	oldest, err = g.reachBack(ctx, j, n, base, head, waiting)
+	return oldest, behind, err
 }
 
 func ahead(from hub.From, head channel.Position) bool {
 	return from.After.Epoch == head.Epoch && from.After.Offset > head.Offset
 }
 
-// catchUpTries bounds how often a ring is read up in one go while more gets lost on the way.
-const catchUpTries = 4
+// catchUpTries bounds how often a ring is read up in one go while more gets lost on the way; after that, or when the
+// journal could not be read, it is tried again after catchUpPause.
+const (
+	catchUpTries = 4
+	catchUpPause = time.Second
+)
 
 // catchUp reads what the journal has after the ring's head. Where the ring's past is not the journal's, the ring is
 // replaced. The hub may have lost something meanwhile: then it says so, and wants the same again.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"carillon/channel"
+	"carillon/gateway/session"
 	"carillon/node"
 	"carillon/observe"
 
@@ -71,7 +72,7 @@ func smallRings(channel.Name) channel.Policy {
 func TestS16SecretsAndPayloadsInNoLine(t *testing.T) {
 	var p *page
 	n := startNode(t, func(o *node.Options) { withTokens(o); p = logged(t, o) })
-	good := sign(t, "ann\u009b31m\u202e")
+	good := sign(t, `ann"<b>\n\x1b[31m&msg=forged`)
 	canaries := []string{good[len(good)-40:], "CANARY", serverKey, secret}
 	bad := "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJDQU5BUlkifQ.CANARYsignatureCANARYsignature00"
 
@@ -158,6 +159,7 @@ func TestConnectionLines(t *testing.T) {
 	defer l.Close()
 	n := startNode(t, func(o *node.Options) {
 		o.Log = l.Logger
+		o.Settings = session.DefaultSettings()
 		o.Settings.MaxPerUser = 1
 	})
 	ann := dial(t, n)

@@ -139,7 +139,7 @@ func TestFiguresAddUp(t *testing.T) {
 		publish(fmt.Sprintf(`"channel":"demo:a","data":%d`, i))
 	}
 	for i := range own {
-		publish(fmt.Sprintf(`"channel":"demo:a","noecho":true,"data":%d`, i))
+		publish(fmt.Sprintf(`"channel":"demo:a","echo":false,"data":%d`, i))
 	}
 	for i := range durable {
 		publish(fmt.Sprintf(`"channel":"kept:a","data":%d`, i))
@@ -223,7 +223,6 @@ func TestFiguresAddUp(t *testing.T) {
 func TestResumesAndRefusalsAreCounted(t *testing.T) {
 	n := startNode(t, func(o *node.Options) {
 		observed(o)
-		o.Settings.MaxPerUser = 0
 		o.Policies = smallRings
 		o.Limits.PerAddress = 4
 	})
@@ -290,7 +289,7 @@ func TestSeriesAreBounded(t *testing.T) {
 	for i := 0; i < all; i += batch {
 		var say []string
 		for j := range batch {
-			say = append(say, fmt.Sprintf(`{"type":"publish","id":%d,"channel":"n%d:x{y=\"%d\"}","data":1}`, j+2, i+j, i+j))
+			say = append(say, fmt.Sprintf(`{"type":"publish","id":%d,"channel":"n%d:x-%d","data":1}`, j+2, i+j, i+j))
 		}
 		k.say("[" + strings.Join(say, ",") + "]")
 		for range batch {

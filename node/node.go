@@ -143,7 +143,7 @@ func (n *Node) openJournals(ctx context.Context, carry journal.Carry) (err error
 		}
 	}
 	n.memory = memory.New(memory.Options{
-		Policies: o.Policies, Carry: carry, MaxLogs: o.Logs, MaxIDs: o.IDs, Commits: m.handed, Batches: m.together,
+		Policies: o.Policies, Carry: carry, MaxBytes: int(o.Memory), MaxLogs: o.Logs, MaxIDs: o.IDs, Commits: m.handed, Batches: m.together,
 	})
 	return nil
 }

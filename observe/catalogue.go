@@ -58,9 +58,9 @@ var (
 	HandshakeWait = &Metric{"carillon_handshake_wait_seconds", KindHistogram,
 		"Time a handshake waited for its turn", nil}
 	BytesIn = &Metric{"carillon_received_bytes_total", KindCounter,
-		"Bytes read from connections, after their handshake", []*Label{LabelTransport}}
+		"Bytes of frames read from connections, what TLS adds not counted", []*Label{LabelTransport}}
 	BytesOut = &Metric{"carillon_sent_bytes_total", KindCounter,
-		"Bytes written to connections, after their handshake", []*Label{LabelTransport}}
+		"Bytes of frames written to connections, what TLS adds not counted", []*Label{LabelTransport}}
 )
 
 // Requests and records.

@@ -100,7 +100,7 @@ func (s *server) end(signals <-chan os.Signal) error {
 	drain := s.loaded.Config.Drain
 	within := drain.Window + drain.Timeout
 	s.log.Info("ending", "window", drain.Window.String(), "wait", within.String())
-	closing, cancel := context.WithTimeoutCause(context.Background(), within, context.DeadlineExceeded)
+	closing, cancel := context.WithTimeout(context.Background(), within)
 	var listening sync.WaitGroup
 	listening.Go(func() {
 		for {

@@ -157,6 +157,9 @@ func (h *Hub) Head(n channel.Name) (base, head channel.Position, ok bool) {
 	return r.ring.base, r.ring.head(), r.filled && !r.gone
 }
 
+// Has tells whether there is a room, filled or not.
+func (h *Hub) Has(n channel.Name) bool { return h.room(n) != nil }
+
 // Cursors returns how many cursors a channel has here.
 func (h *Hub) Cursors(n channel.Name) int {
 	r := h.room(n)

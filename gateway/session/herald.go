@@ -91,7 +91,7 @@ func (s *Session) hear(n channel.Name, before channel.Position) {
 
 // decline notes that the client unsubscribed from a channel it never asked for; s.mu is held.
 func (s *Session) decline(n channel.Name) {
-	if n == channel.All || n == auth.UserChannel(s.who.User) {
+	if (n == channel.All || n == auth.UserChannel(s.who.User)) && !slices.Contains(s.declined, n) {
 		s.declined = append(s.declined, n)
 	}
 }

@@ -42,7 +42,7 @@ func (o *Outlet) round() outcome {
 	defer b.release()
 	o.src.Begin()
 	ending := o.take(b)
-	if !ending && b.size < roundBytes {
+	if !ending && !b.left && b.size < roundBytes { // replies that are left come before what became ready after them
 		before := len(b.bufs)
 		var more bool
 		b.bufs, more = o.src.Gather(b.bufs, roundBytes-b.size)

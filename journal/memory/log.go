@@ -45,7 +45,7 @@ func (l *log) oldest(epoch uint64) channel.Position {
 	return channel.Position{Epoch: epoch, Offset: l.offset - uint64(l.len()), Tag: l.base}
 }
 
-func (l *log) append(r channel.Record, epoch uint64, hash [20]byte, nowMS int64, keep channel.Keep) channel.Record {
+func (l *log) append(r channel.Record, epoch uint64, hash [20]byte, nowMS int64, keep channel.Keep, spent *int) channel.Record {
 	l.lastMS = max(l.lastMS, nowMS)
 	l.age = keep.Age
 	r.Prev = l.tag
@@ -55,7 +55,7 @@ func (l *log) append(r channel.Record, epoch uint64, hash [20]byte, nowMS int64,
 	r.Rev, r.Key = 0, ""
 	l.offset, l.tag = r.At.Offset, r.At.Tag
 	if l.tail == nil {
-		l.tail = &tail{}
+		l.tail = &tail{spent: spent}
 	}
 	l.tail.push(kept{tag: l.tag, ms: l.lastMS, origin: r.Origin, from: r.From, body: r.Body, binary: r.Binary, noEcho: r.NoEcho})
 	l.trim(keep, nowMS)
@@ -79,6 +79,12 @@ func (l *log) trim(keep channel.Keep, nowMS int64) {
 		t.drop()
 	}
 	l.tail = nil
+}
+
+// empty drops all records. The head stays: who was there is told that the log no longer reaches back.
+func (l *log) empty() {
+	*l.tail.spent -= l.tail.bytes
+	l.base, l.tail = l.tag, nil
 }
 
 // record is the i-th of those kept.
@@ -117,7 +123,8 @@ type tail struct {
 	buf   []kept
 	start int
 	n     int
-	bytes int // of bodies
+	bytes int  // of bodies
+	spent *int // bytes of all tails of the shard
 }
 
 func (t *tail) at(i int) *kept { return &t.buf[(t.start+i)&(len(t.buf)-1)] }
@@ -129,11 +136,13 @@ func (t *tail) push(k kept) {
 	t.n++
 	*t.at(t.n - 1) = k
 	t.bytes += len(k.body)
+	*t.spent += len(k.body)
 }
 
 func (t *tail) drop() {
 	k := t.at(0)
 	t.bytes -= len(k.body)
+	*t.spent -= len(k.body)
 	*k = kept{} // the garbage collector gets the body at once
 	t.start = (t.start + 1) & (len(t.buf) - 1)
 	t.n--

@@ -19,8 +19,9 @@ import (
 
 // Defaults and bounds.
 const (
-	DefaultLogs = 1 << 20 // logs known at a time
-	DefaultIDs  = 1 << 20 // idempotency ids in each of the two generations
+	DefaultBytes = 512 << 20 // of bodies
+	DefaultLogs  = 1 << 20   // logs known at a time
+	DefaultIDs   = 1 << 20   // idempotency ids in each of the two generations
 
 	maxWaiting = 16384 // appended but not yet handed out, per log
 	shardCount = 256   // power of two
@@ -33,6 +34,7 @@ type Options struct {
 	Clock    journal.Clock    // time.Now if nil
 	Policies journal.Policies // channel.DefaultPolicy for all if nil
 	Carry    journal.Carry    // nobody is told if nil
+	MaxBytes int              // of bodies, DefaultBytes if 0; beyond it the longest untouched logs lose their records
 	MaxLogs  int              // DefaultLogs if 0; beyond it the empty and the longest untouched are forgotten
 	MaxIDs   int              // DefaultIDs if 0
 
@@ -49,6 +51,7 @@ type Journal struct {
 	carry    journal.Carry
 	seed     maphash.Seed
 	shards   []shard
+	budget   budget
 	ids      *ids
 	commits  *observe.Histogram
 	batches  *observe.Sizes
@@ -73,6 +76,9 @@ func New(o Options) *Journal {
 	if o.Carry == nil {
 		o.Carry = func([]channel.Record) {}
 	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = DefaultBytes
+	}
 	if o.MaxLogs <= 0 {
 		o.MaxLogs = DefaultLogs
 	}
@@ -93,6 +99,7 @@ func New(o Options) *Journal {
 		count = 1
 	}
 	j.shards = make([]shard, count)
+	j.budget.most, j.budget.share = int64(o.MaxBytes), o.MaxBytes/count
 	for i := range j.shards {
 		j.shards[i].init(o.MaxLogs / count)
 	}
@@ -172,7 +179,8 @@ func (j *Journal) Append(r channel.Record, done func(channel.Position, error)) {
 		}
 	} else {
 		res.fresh = true
-		res.record = l.append(r, j.epoch, hash, now.UnixMilli(), keep)
+		res.record = l.append(r, j.epoch, hash, now.UnixMilli(), keep, &s.bytes)
+		s.settle(&j.budget, l)
 		res.at = res.record.At
 		j.ids.remember(id, res.at)
 	}

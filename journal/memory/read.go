@@ -23,6 +23,7 @@ func (j *Journal) Read(ctx context.Context, n channel.Name, q journal.Query) (jo
 	l := s.log(n)
 	l.age = keep.Age
 	l.trim(keep, now)
+	s.settle(&j.budget, l)
 	return l.page(q, j.epoch), nil
 }
 

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"carillon/channel"
 )
@@ -15,6 +16,8 @@ type shard struct {
 	closed bool
 	logs   map[channel.Name]*log
 	max    int
+	bytes  int // of bodies
+	told   int // of those, to the budget
 	end    log // sentinel of the ring of logs: end.older is the one used last, end.newer the longest untouched
 }
 
@@ -73,7 +76,34 @@ func (s *shard) forget() {
 		}
 	}
 	if victim != nil {
+		if victim.tail != nil {
+			victim.empty()
+		}
 		victim.unlink()
 		delete(s.logs, victim.name)
 	}
+}
+
+// settle tells the budget of all shards what has changed in this one. While that is exceeded it empties the longest
+// untouched logs, as far as this shard holds more than its share; spare is the one just written, nil for none.
+func (s *shard) settle(b *budget, spare *log) {
+	all := b.spent.Add(int64(s.bytes - s.told))
+	s.told = s.bytes
+	if all <= b.most {
+		return
+	}
+	for l := s.end.newer; s.bytes > b.share && l != &s.end; l = l.newer {
+		if l.tail != nil && l != spare {
+			l.empty()
+		}
+	}
+	b.spent.Add(int64(s.bytes - s.told))
+	s.told = s.bytes
+}
+
+// budget bounds the bodies of all shards together, in bytes.
+type budget struct {
+	most  int64
+	share int // of a shard
+	spent atomic.Int64
 }

@@ -23,12 +23,12 @@ func (j *Journal) sweep() {
 		now := j.clock()
 		j.ids.tick(now)
 		for i := range j.shards {
-			j.shards[i].sweep(now.UnixMilli())
+			j.shards[i].sweep(now.UnixMilli(), &j.budget)
 		}
 	}
 }
 
-func (s *shard) sweep(nowMS int64) {
+func (s *shard) sweep(nowMS int64, b *budget) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for l := s.end.older; l != &s.end; l = l.older {
@@ -41,4 +41,5 @@ func (s *shard) sweep(nowMS int64) {
 			l.tail.shrink()
 		}
 	}
+	s.settle(b, nil)
 }
