@@ -167,6 +167,9 @@ func (c *Command) target(ctx context.Context) (*target, error) {
 }
 
 // startCarillon starts what --start says, or the program this is: serve where there is a secret, otherwise dev.
+// lifted is the configuration that lifts the limits of serve for load tests, seen from the root of the repository.
+const lifted = "config/bench.yaml"
+
 func (c *Command) startCarillon(ctx context.Context) (*target, error) {
 	args, env := strings.Fields(c.Target.Start), []string(nil)
 	if c.Target.Secret != "" {
@@ -181,7 +184,10 @@ func (c *Command) startCarillon(ctx context.Context) (*target, error) {
 		if env != nil {
 			word = "serve"
 		}
-		args = []string{self, word, "--listen", "127.0.0.1:{port}"}
+		args = []string{self, word, "--listen", "127.0.0.1:{port}", "--internal-listen", "127.0.0.1:0"}
+		if _, err := os.Stat(lifted); err == nil && word == "serve" {
+			args = append(args, "--config", lifted)
+		}
 	}
 	return start(ctx, ours, c.Target.Protocol, args, env...)
 }

@@ -15,8 +15,8 @@ type Flags struct {
 	Set    map[string]string `placeholder:"KEY=VALUE" mapsep:"none" help:"One setting by its path, such as limits.frame=1MiB; may be given several times, wins over everything. No secrets."`
 }
 
-// clientVariables have our prefix and belong to the commands that talk to a server.
-var clientVariables = []string{"CARILLON_URL", "CARILLON_TOKEN", "CARILLON_TOKEN_FILE"}
+// clientVariables have our prefix and belong to the commands that talk to a server, or to tests.
+var clientVariables = []string{"CARILLON_URL", "CARILLON_TOKEN", "CARILLON_TOKEN_FILE", "CARILLON_TESTDATA", "CARILLON_LONG", "CARILLON_SEED", "CARILLON_SCHEDULES"}
 
 // Sources are those of a process with these flags. Flags of its own a command adds by path.
 func (f Flags) Sources() Sources {

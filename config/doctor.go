@@ -187,7 +187,7 @@ func examineSecrets(files []FileFact) (found []Finding) {
 		case f.Err != nil:
 			found = append(found, Finding{Fail, "files", fmt.Sprintf("%s: %s cannot be read: %s", f.Key, f.Path, f.Err)})
 		case f.Secret && f.Mode.Perm()&0o007 != 0:
-			found = append(found, Finding{Fail, "files", fmt.Sprintf("%s: everybody may use %s: chmod 600 %s", f.Key, f.Path, f.Path)})
+			found = append(found, Finding{Fail, "files", fmt.Sprintf("%s: everybody may use %s; run chmod 600 on it", f.Key, f.Path)})
 		case f.Secret && f.Mode.Perm()&0o070 != 0:
 			found = append(found, Finding{Warn, "files", fmt.Sprintf("%s: a whole group may use %s: chmod 600 %s, unless that is meant", f.Key, f.Path, f.Path)})
 		case f.Mode.Perm()&0o002 != 0:

@@ -60,7 +60,7 @@ func TestEachCheckCanFail(t *testing.T) {
 		{"disk", func(f *Facts) { f.Data.Free = math.MaxUint64 }, Warn, "cannot be read"},
 		{"fsync", func(f *Facts) { f.Data.Sync = 30 * time.Millisecond }, Warn, "30ms"},
 		{"fsync", func(f *Facts) { f.Data.Sync = time.Second }, Fail, "local disk"},
-		{"files", func(f *Facts) { f.Files[0].Mode = 0o604 }, Fail, "chmod 600 s"},
+		{"files", func(f *Facts) { f.Files[0].Mode = 0o604 }, Fail, "run chmod 600 on it"},
 		{"files", func(f *Facts) { f.Files[0].Mode = 0o640 }, Warn, "a whole group"},
 		{"files", func(f *Facts) { f.Files[1].Mode = 0o666 }, Fail, "everybody may change"},
 		{"files", func(f *Facts) { f.Files[1].Err = os.ErrPermission }, Fail, "cannot be read"},

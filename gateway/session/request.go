@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"errors"
 	"sync"
 	"time"
@@ -28,6 +29,9 @@ var requests = sync.Pool{New: func() any { r := make([]wire.Request, 0, 4); retu
 func (s *Session) Message(b []byte, binary bool) error {
 	now := time.Now()
 	s.heard.Store(now.UnixNano())
+	if bytes.Equal(b, s.format.pong) {
+		return nil
+	}
 	if binary != s.format.Protocol.Binary {
 		return &transport.CloseError{Code: closeUnsupportedData, Reason: "text frames for " + wire.SubprotocolJSON + ", binary frames for " + wire.SubprotocolMessagePack}
 	}
@@ -35,7 +39,7 @@ func (s *Session) Message(b []byte, binary bool) error {
 	s.reading.Store(true)
 	rs, err := s.format.Protocol.Codec.DecodeRequests(b, (*pooled)[:0])
 	s.sv.counts.asked(rs)
-	refused, wait := s.traffic.Take(now, max(len(rs), 1), len(b))
+	refused, wait := s.pace(now, max(len(rs), 1), len(b))
 	switch {
 	case refused != limit.Passed:
 		s.tooFast(refused, rs, wait)
@@ -52,6 +56,51 @@ func (s *Session) Message(b []byte, binary bool) error {
 	*pooled = rs[:0]
 	requests.Put(pooled)
 	return nil
+}
+
+// maxPause is how long a reader is held up for the sake of its rate; a frame that would have to wait longer is refused.
+const maxPause = 5 * time.Second
+
+// pace holds the reader while its client is ahead of its rate, so that what is sent in order is done in order: like a
+// full socket, it slows the sender down. Only what would have to wait too long is refused.
+func (s *Session) pace(now time.Time, requests, bytes int) (refused limit.Refused, wait time.Duration) {
+	refused, wait = s.traffic.Take(now, requests, bytes)
+	if refused == limit.Passed {
+		return refused, 0
+	}
+	s.reading.Store(false)
+	s.flush()
+	for until := now.Add(maxPause); refused != limit.Passed && now.Add(wait).Before(until); {
+		if !s.pause(wait) {
+			return limit.Passed, 0 // the conversation is over: nothing of the frame is done
+		}
+		now = time.Now()
+		refused, wait = s.traffic.Take(now, requests, bytes)
+	}
+	s.Alive() // silence while we did not read is not the client's
+	s.reading.Store(true)
+	return refused, wait
+}
+
+// pause waits, or until something of this conversation changes; false when it is over.
+func (s *Session) pause(wait time.Duration) bool {
+	s.mu.Lock()
+	if s.phase >= draining {
+		s.mu.Unlock()
+		return false
+	}
+	if s.room == nil {
+		s.room = make(chan struct{})
+	}
+	room := s.room
+	s.mu.Unlock()
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-room:
+	}
+	return true
 }
 
 // refuseFrame answers a frame of which nothing is done. Too many of those end the conversation.

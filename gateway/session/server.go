@@ -75,6 +75,7 @@ type Format struct {
 type format struct {
 	Format
 	number         int
+	pong           []byte        // what answers a ping: nearly all that an idle client ever says
 	opened, closed atomic.Uint64 // connections
 }
 
@@ -125,7 +126,7 @@ func NewServer(o Options) *Server {
 	sv.Configure(o.Settings)
 	sv.herald.start(sv)
 	for i, f := range o.Formats {
-		sv.formats = append(sv.formats, &format{Format: f, number: i})
+		sv.formats = append(sv.formats, &format{Format: f, number: i, pong: f.Protocol.Codec.AppendRequest(nil, &wire.Request{Type: wire.ReqPong})})
 	}
 	return sv
 }
