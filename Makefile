@@ -33,6 +33,7 @@ lint: ## check the format, go vet, staticcheck
 test: ## all tests once, and those of the concurrent packages under the race detector
 	$(GO) test ./...
 	$(GO) test -race $(CONCURRENT)
+	CARILLON_SCHEDULES=300 $(GO) test -race -short -run 'Schedules|F0|Order|Talk|Resume|Own|Pace|Reload' ./node
 
 race: ## all tests under the race detector
 	$(GO) test -race ./...
