@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"carillon/api"
 	"carillon/channel"
 	"carillon/config"
 	"carillon/gateway/auth"
@@ -141,17 +142,17 @@ func (ns *namespaces) policy(n channel.Name) channel.Policy {
 }
 
 // Reconfigure takes up settings read again, as far as they may change while the node runs; what may not change the
-// caller has refused before (config.Diff). After an error the node goes on as it was.
+// caller has refused before (config.Diff). All of it is tried first: after an error the node goes on as it was.
 func (n *Node) Reconfigure(c *config.Config) error {
 	next, err := FromConfig(c)
 	if err != nil {
 		return err
 	}
+	all, err := n.try(&next)
+	if err != nil {
+		return err
+	}
 	if n.keys != nil {
-		all, err := next.issuers()
-		if err != nil {
-			return err
-		}
 		if err := n.keys.Update(all); err != nil {
 			return err
 		}
@@ -172,9 +173,31 @@ func (n *Node) Reconfigure(c *config.Config) error {
 	n.sessions.Configure(next.Settings)
 	n.gates.configure(next)
 	n.sockets.SetOrigins(next.Origins)
+	n.drainWindow.Store(int64(next.DrainWindow))
 	if n.o.namespaces != nil {
 		n.o.namespaces.use(c)
 	}
 	n.sessions.End(wire.CodeRevoked, func(who *auth.Identity, conn string) bool { return !n.judge.Stands(who, conn) })
 	return nil
+}
+
+// try makes of the next options what could be refused, and throws it away; it returns their issuers.
+func (n *Node) try(next *Options) ([]auth.Issuer, error) {
+	all, err := next.issuers()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := auth.New(all, auth.Options{}); err != nil {
+		return nil, err
+	}
+	for _, is := range all {
+		if is.JWKS == "" {
+			continue
+		}
+		if err := n.keySets.Check(is.JWKS); err != nil {
+			return nil, err
+		}
+	}
+	_, err = api.NewServerKeys(next.ServerKeys...)
+	return all, err
 }

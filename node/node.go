@@ -55,9 +55,15 @@ type Node struct {
 	public, internal listener
 	tasks            sync.WaitGroup
 	halt             chan struct{} // ends tasks
-	draining         atomic.Bool
-	stopped          atomic.Bool
-	failed           chan error
+	ending
+	failed chan error
+}
+
+// ending is how far a node has come with its end, and how it goes about it.
+type ending struct {
+	draining    atomic.Bool
+	stopped     atomic.Bool
+	drainWindow atomic.Int64 // a time.Duration
 }
 
 // Start builds a node and makes it listen.
@@ -80,6 +86,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	}
 	m := newMeters()
 	n := &Node{o: o, log: o.Log, meters: m, failed: make(chan error, 2), halt: make(chan struct{})}
+	n.drainWindow.Store(int64(o.DrainWindow))
 	n.sys = &sys{node: n}
 	n.sys.revocations = auth.NewRevocations(time.Now, n.sys.revoked)
 	var err error
@@ -232,7 +239,7 @@ func (n *Node) Close(ctx context.Context) error {
 		return nil
 	}
 	err := n.public.shut(ctx)
-	n.sessions.Drain(ctx, n.o.DrainWindow, comeBack)
+	n.sessions.Drain(ctx, time.Duration(n.drainWindow.Load()), comeBack)
 	if e := n.sockets.Shutdown(ctx); err == nil {
 		err = e
 	}
