@@ -43,9 +43,10 @@ func (w *network) dial(context.Context, string, string) (net.Conn, error) {
 	w.mu.Lock()
 	seed, bytes, after := w.rnd.Uint64(), w.rnd.IntN(6000), time.Duration(w.rnd.IntN(4000))*time.Millisecond
 	w.mu.Unlock()
-	near, far := net.Pipe()
+	here, there := net.Pipe()
+	near, far := here, there
 	if !w.healed.Load() {
-		torn := func() { _ = near.Close(); _ = far.Close() }
+		torn := func() { _ = here.Close(); _ = there.Close() }
 		left := &atomic.Int64{}
 		left.Store(int64(bytes))
 		timer := time.AfterFunc(after, torn)
@@ -137,7 +138,7 @@ func schedule(t *testing.T, seed uint64, twist func(*reading)) (wrong error) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &network{n: n, rnd: rnd}
+		w := &network{n: n, rnd: rand.New(rand.NewPCG(seed, 3))}
 		options := client.Options{NetDial: w.dial}
 		var readers []*client.Client
 		var readings [scheduleReaders]reading
