@@ -26,15 +26,17 @@ type source struct {
 	last  time.Time // end of the last fetch
 }
 
-// ask leaves a hint. It promises nothing for a fetch that worked a moment ago: the issuer does not have that key.
+// ask leaves a hint. It promises nothing for a fetch that worked a moment ago: the issuer does not have that key. That is
+// judged before the hint is left: the fetch it brings about may be over before this returns.
 func (s *source) ask() bool {
+	s.mu.Lock()
+	due := s.state.Problem != "" || s.last.IsZero() || time.Since(s.last) >= MinInterval
+	s.mu.Unlock()
 	select {
 	case s.hint <- struct{}{}:
 	default: // one waits already
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state.Problem != "" || s.last.IsZero() || time.Since(s.last) >= MinInterval
+	return due
 }
 
 func (s *source) now() State {
