@@ -84,13 +84,20 @@ type Policy struct {
 	Slow        Slow
 	MaxBody     int  // bytes
 	NoHistory   bool // clients may not page through the log, nor rewind; a resume is no history
+	Service     bool // a service writes the log: clients send commands, and only Fleeting records
+	Guarded     bool // reading takes Access that the service granted
+	Presence    bool // who is subscribed is told in NAME@presence
+	Latest      Keep // of the table of Latest records
+	LatestEach  int  // keys that one user may hold in it
 }
 
 // DefaultPolicy is that of a plain channel without a configuration.
 func DefaultPolicy() Policy {
 	return Policy{
-		Retention: Keep{Records: 1000, Bytes: 1 << 20, Age: 5 * time.Minute},
-		Ring:      Keep{Records: 1000, Bytes: 1 << 20},
-		MaxBody:   64 << 10,
+		Retention:  Keep{Records: 1000, Bytes: 1 << 20, Age: 5 * time.Minute},
+		Ring:       Keep{Records: 1000, Bytes: 1 << 20},
+		MaxBody:    64 << 10,
+		Latest:     Keep{Records: 1000, Bytes: 256 << 10, Age: 24 * time.Hour},
+		LatestEach: 16,
 	}
 }

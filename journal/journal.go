@@ -36,6 +36,20 @@ type Reader interface {
 	Heads(ctx context.Context, ns []channel.Name) ([]channel.Position, error)
 }
 
+// Tables reads Latest records.
+type Tables interface {
+	// Latest returns the whole table of a channel by ascending Rev, without deletions. Records carry the epoch in At and a Rev.
+	Latest(ctx context.Context, n channel.Name) (Table, error)
+}
+
+// Table is the Latest records of a channel: the newest of each (From, Key). Rev is the highest ever given there, that of
+// a deletion too.
+type Table struct {
+	Epoch   uint64
+	Rev     uint64
+	Records []channel.Record
+}
+
 // Query asks for a page of a log. Forwards: the records after After; with the zero position, from the oldest kept.
 // Backwards (Back): the records up to and including the position After; with the zero position, from the head.
 // Limit is at most MaxPage and defaults to it; a page ends early at MaxPageBytes of bodies, but holds at least one record.
