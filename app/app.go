@@ -31,7 +31,7 @@ type Machine interface {
 // Outcome is what a command came to. With Refused or ReadOnly nothing but Reply may be set, and the state is as it was.
 //
 // Events become records of the machine's own channel, in this order: of a record only Class, Key, Binary, Body and From
-// count; without From it is from the command's user. Logged events take the next offsets: see Place.
+// count; without From it is from the command's user. Logged events take the offsets after the command's Head.
 type Outcome struct {
 	Refused  int // the service's own code, > 0, told with the reply
 	ReadOnly bool

@@ -36,16 +36,18 @@ type Record struct {
 	Came    time.Time // when this node read it from its publisher, if that is measured; neither kept nor delivered
 }
 
-// Command is what goes up: a request to the service that owns a channel.
+// Command is what goes up: a request to the service that owns a channel. The worker stamps Time, Seed and Head when it
+// takes the command in hand; they are kept with it, so that a replay sees the same.
 type Command struct {
-	ID      string
+	ID      string // idempotency id given by the asker, scoped to (Channel, User); "": a resend is another command
 	Channel Name
 	User    string
-	Origin  uint64
-	Time    time.Time
-	Waited  time.Duration
-	Age     time.Duration
-	Seed    [32]byte
+	Origin  uint64        // asking connection; 0 for none
+	Time    time.Time     // never decreasing within a channel, millisecond precision
+	Head    uint64        // offset of the log before the command: the first Logged event gets the next one
+	Waited  time.Duration // between asking and Time; not kept
+	Age     time.Duration // time since the asker first sent this ID, by its own clock; not kept
+	Seed    [32]byte      // chance
 	Binary  bool
 	Body    []byte
 }
