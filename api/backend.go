@@ -41,6 +41,12 @@ type Reader interface {
 	Read(ctx context.Context, n channel.Name, q journal.Query) (journal.Page, error)
 }
 
+// Gate asks the services that decide themselves who reads their channels.
+type Gate interface {
+	// Admit is nil where this user may read the channel, be it because nobody but the token decides.
+	Admit(ctx context.Context, n channel.Name, user string) error
+}
+
 // Directory knows the connections of all nodes.
 type Directory interface {
 	// Connections lists in the order of their ids those with an id greater than q.After, at most q.Limit; more tells that
@@ -138,10 +144,12 @@ type Revocation struct {
 	Until      time.Time // zero: as long as needed
 }
 
-// Guard slows down those who guess credentials. Both are told the remote address of a request; both only look at memory.
+// Guard slows down those who guess credentials. A guess is paid for before it is looked at, and given back if it was
+// none: so a thousand at the same moment get no further than a thousand in a row. Both are told the remote address of a
+// request; both only look at memory and may be called from anywhere.
 type Guard interface {
-	// Blocked says for how long no credential of this address is looked at; 0: go on.
-	Blocked(remote string) time.Duration
-	// Wrong counts a credential that was wrong.
-	Wrong(remote string)
+	// Guess pays for one guess, or says for how long no credential of this address is looked at.
+	Guess(remote string) time.Duration
+	// Forgive gives a guess back.
+	Forgive(remote string)
 }

@@ -36,9 +36,6 @@ func (p *public) routes() []route {
 
 // judge finds out who asks.
 func (p *public) judge(c *call) error {
-	if err := c.unguarded(); err != nil {
-		return err
-	}
 	token, err := c.credential("")
 	if err != nil {
 		return err
@@ -58,9 +55,7 @@ func (p *public) judge(c *call) error {
 	case errors.Is(err, auth.ErrRevoked):
 		return &wire.Error{Code: wire.CodeRevoked, Text: err.Error()}
 	}
-	if token != "" {
-		c.wrong()
-	}
+	c.wrong = token != ""
 	return &wire.Error{Code: wire.CodeUnauthorized, Text: err.Error()}
 }
 
@@ -72,6 +67,11 @@ func (p *public) history(c *call) error {
 	}
 	if auth.Decide(c.who, auth.History, n) != nil {
 		return refuse(wire.CodeForbidden, "The token does not allow history in channel %s.", n)
+	}
+	if p.o.Gate != nil {
+		if err := p.o.Gate.Admit(c.ctx(), n, c.who.User); err != nil {
+			return err
+		}
 	}
 	return c.history(p.o.Reader, n)
 }

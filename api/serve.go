@@ -78,6 +78,7 @@ type call struct {
 	r      *http.Request
 	values []string // of the {…} in the route's pattern, in order
 	query  query
+	wrong  bool // the credential was a guess
 	who    *auth.Identity
 	route  string // its name
 	status int
@@ -177,7 +178,7 @@ func (s *service) serve(c *call, found *route, allowed []string) error {
 		return refuse(CodeMethod, "This path takes %s.", strings.Join(allowed, ", "))
 	}
 	if !found.free {
-		if err := s.judge(c); err != nil {
+		if err := s.admit(c); err != nil {
 			return err
 		}
 	}
@@ -319,19 +320,18 @@ func (c *call) credential(header string) (string, error) {
 	return rest, nil
 }
 
-// unguarded refuses an address that guessed too often.
-func (c *call) unguarded() error {
-	if c.s.Guard == nil {
-		return nil
+// admit judges the credential of a call, unless too many wrong ones came from its address.
+func (s *service) admit(c *call) error {
+	if s.Guard == nil {
+		return s.judge(c)
 	}
-	if wait := c.s.Guard.Blocked(c.s.Remote(c.r)); wait > 0 {
+	remote := s.Remote(c.r)
+	if wait := s.Guard.Guess(remote); wait > 0 {
 		return &wire.Error{Code: wire.CodeRateLimited, Text: "Too many wrong credentials came from this address.", RetryAfter: wait}
 	}
-	return nil
-}
-
-func (c *call) wrong() {
-	if c.s.Guard != nil {
-		c.s.Guard.Wrong(c.s.Remote(c.r))
+	err := s.judge(c)
+	if !c.wrong {
+		s.Guard.Forgive(remote)
 	}
+	return err
 }

@@ -43,9 +43,6 @@ const keyHeader = "X-API-Key"
 
 // judge lets those in that have a server key.
 func (v *server) judge(c *call) error {
-	if err := c.unguarded(); err != nil {
-		return err
-	}
 	key, err := c.credential(keyHeader)
 	if err != nil {
 		return err
@@ -56,7 +53,7 @@ func (v *server) judge(c *call) error {
 	if key == "" {
 		return refuse(wire.CodeUnauthorized, "A server key is needed: Authorization: Bearer KEY, or %s: KEY.", keyHeader)
 	}
-	c.wrong()
+	c.wrong = true
 	return refuse(wire.CodeUnauthorized, "This is no server key of this server.")
 }
 

@@ -183,20 +183,23 @@ func (s *stage) note(route string, status int, _ time.Duration) {
 	s.told = append(s.told, fmt.Sprint(route, " ", status))
 }
 
-// Blocked and Wrong let ten wrong credentials pass.
-func (s *stage) Blocked(remote string) time.Duration {
+// Guess and Forgive let ten wrong credentials pass.
+func (s *stage) Guess(remote string) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.wrong[remote] >= 10 {
 		return 1500 * time.Millisecond
 	}
+	s.wrong[remote]++
 	return 0
 }
 
-func (s *stage) Wrong(remote string) {
+func (s *stage) Forgive(remote string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.wrong[remote]++
+	if s.wrong[remote]--; s.wrong[remote] == 0 {
+		delete(s.wrong, remote)
+	}
 }
 
 func (s *stage) forgive() {

@@ -33,6 +33,11 @@ type Options struct {
 	Hub      *hub.Hub
 	Clock    journal.Clock
 	Heard    func(*channel.Record) // hears of Logged records of channels that somebody listens to, and only enqueues
+
+	// Where services run, all of these are needed; else none.
+	Desk    bus.Desk
+	Trail   journal.Trail
+	Granted func(n channel.Name, user string) // what a user may read has changed (user "": many users'; n "": anywhere); only enqueues
 }
 
 // Bounds of the gateway.
@@ -50,6 +55,8 @@ type Gateway struct {
 	seed    maphash.Seed
 	shards  [roomShards]roomShard
 	flights flights
+	rights  rights
+	hint    chan struct{} // services have committed
 	stop    chan struct{}
 	done    sync.WaitGroup
 }
@@ -63,7 +70,7 @@ type roomShard struct {
 
 // New starts a gateway.
 func New(o Options) *Gateway {
-	g := &Gateway{o: o, crew: newCrew(readers), seed: maphash.MakeSeed(), stop: make(chan struct{})}
+	g := &Gateway{o: o, crew: newCrew(readers), seed: maphash.MakeSeed(), hint: make(chan struct{}, 1), stop: make(chan struct{})}
 	for i := range g.shards {
 		g.shards[i].rooms = make(map[channel.Name]*room)
 		g.shards[i].listening = make(map[channel.Name]int32)
@@ -72,6 +79,17 @@ func New(o Options) *Gateway {
 	g.flights.waiting = make(map[page][]func(session.Page, error))
 	g.done.Go(g.sweep)
 	return g
+}
+
+// Follow makes the gateway follow services from the ends of their trail on: before it returns nothing, and afterwards
+// everything, that changes is heard of within a second. Call it before the first client comes.
+func (g *Gateway) Follow(ctx context.Context) error {
+	ends, err := g.o.Trail.Ends(ctx)
+	if err != nil {
+		return err
+	}
+	g.done.Go(func() { g.follow(ends) })
+	return nil
 }
 
 // Close ends all work under way and waits for it; whoever waits for an answer gets journal.ErrClosed.

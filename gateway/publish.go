@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"carillon/bus"
 	"carillon/channel"
 	"carillon/gateway/session"
 	"carillon/journal"
@@ -33,11 +34,6 @@ func (g *Gateway) Publish(r channel.Record, done func(session.Ack, error)) {
 	default:
 		done(session.Ack{}, &wire.Error{Code: wire.CodeUnsupported, Text: "This version keeps no records of class latest."})
 	}
-}
-
-// Command takes a command to the service of a channel.
-func (g *Gateway) Command(c channel.Command, done func(channel.Reply, error)) {
-	done(channel.Reply{}, &wire.Error{Code: wire.CodeNoService})
 }
 
 // page is what distinct readers can share an answer of.
@@ -103,6 +99,10 @@ func publicError(err error) error {
 		{journal.ErrClass, wire.CodeUnsupported},
 		{journal.ErrEmpty, wire.CodeBadRequest},
 		{context.DeadlineExceeded, wire.CodeUnavailable},
+		{bus.ErrNoService, wire.CodeNoService},
+		{bus.ErrBusy, wire.CodeBusy},
+		{bus.ErrUnanswered, wire.CodeUnconfirmed},
+		{bus.ErrClosed, wire.CodeUnavailable},
 	} {
 		if errors.Is(err, known.err) {
 			return &wire.Error{Code: known.code}

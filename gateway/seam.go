@@ -17,6 +17,7 @@ type room struct {
 	joined  bool // the bus delivers; touched by the task only
 	waiting []waiter
 	behind  bool // the hub lacks records that the journal has
+	erased  bool // the ring holds what was erased since
 	leave   bool // close it, unless somebody came
 	idle    bool // had no subscribers at the last sweep
 }
@@ -84,14 +85,20 @@ func (g *Gateway) tend(n channel.Name, create bool, note func(*room)) {
 func (g *Gateway) work(sh *roomShard, n channel.Name, r *room) {
 	for {
 		sh.mu.Lock()
-		waiting, behind, leave := r.waiting, r.behind, r.leave
-		r.waiting, r.behind, r.leave = nil, false, false
-		if len(waiting) == 0 && !behind && !leave {
+		waiting, behind, erased, leave := r.waiting, r.behind, r.erased, r.leave
+		r.waiting, r.behind, r.erased, r.leave = nil, false, false, false
+		if len(waiting) == 0 && !behind && !erased && !leave {
 			r.busy = false
 			sh.mu.Unlock()
 			return
 		}
 		sh.mu.Unlock()
+		if erased {
+			g.o.Hub.Forget(n)
+			if len(waiting) == 0 && !behind && !leave {
+				continue
+			}
+		}
 		if len(waiting) == 0 && leave {
 			if g.close(sh, n, r) {
 				return

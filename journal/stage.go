@@ -134,6 +134,7 @@ type Step struct {
 	Channel channel.Name
 	Version Version
 	Head    channel.Position
+	Erased  bool // records lost their bodies: what was sent from memory so far must not be sent again
 	Access  []channel.Access
 }
 

@@ -153,8 +153,11 @@ func (v *visit) Known() {
 	}
 }
 
-// Wrong implements session.Door.
-func (v *visit) Wrong() { v.gates.wrong.Take(v.from, time.Now(), 1) }
+// Guess implements session.Door.
+func (v *visit) Guess() time.Duration { return v.gates.guess(v.from) }
+
+// Forgive implements session.Door.
+func (v *visit) Forgive() { v.gates.wrong.GiveBack(v.from, 1) }
 
 // Left implements session.Door.
 func (v *visit) Left() {
@@ -166,30 +169,38 @@ func (v *visit) Left() {
 // gateless accepts a line that did not come through the gates.
 func (n *Node) gateless(c transport.Conn) transport.Inbox { return n.sessions.Accept(c, nil) }
 
-// Blocked implements api.Guard.
-func (g *gates) Blocked(remote string) time.Duration {
+// Guess implements api.Guard.
+func (g *gates) Guess(remote string) time.Duration {
 	addr, err := netip.ParseAddr(remote)
 	if err != nil {
 		return 0
 	}
-	return g.blocked(addr)
+	return g.guess(addr)
+}
+
+// Forgive implements api.Guard.
+func (g *gates) Forgive(remote string) {
+	if addr, err := netip.ParseAddr(remote); err == nil {
+		g.wrong.GiveBack(addr, 1)
+	}
+}
+
+// guess pays for one guess of an address, or says for how long it has to stay away.
+func (g *gates) guess(from netip.Addr) time.Duration {
+	ok, wait := g.wrong.Take(from, time.Now(), 1)
+	if ok {
+		return 0
+	}
+	return max(wait, 1)
 }
 
 // blocked says for how long an address that showed too many bad credentials has to stay away.
 func (g *gates) blocked(from netip.Addr) time.Duration {
-	ok, wait := g.wrong.Take(from, time.Now(), 1)
-	if ok {
+	wait := g.guess(from)
+	if wait == 0 {
 		g.wrong.GiveBack(from, 1)
-		return 0
 	}
 	return wait
-}
-
-// Wrong implements api.Guard.
-func (g *gates) Wrong(remote string) {
-	if addr, err := netip.ParseAddr(remote); err == nil {
-		g.wrong.Take(addr, time.Now(), 1)
-	}
 }
 
 // breathEvery is how often the node looks at itself.

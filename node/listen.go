@@ -79,7 +79,7 @@ func (n *Node) common() api.Common {
 // outside is what clients see: sockets, the public API and, in dev, the first page.
 func (n *Node) outside() http.Handler {
 	o := api.PublicOptions{
-		Reader: readable{n.roles}, Identify: n.judge.Identify, AllowOrigin: n.sockets.AllowsOrigin, Common: n.common(),
+		Reader: readable{n.roles}, Gate: n.roles, Identify: n.judge.Identify, AllowOrigin: n.sockets.AllowsOrigin, Common: n.common(),
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/ws", n.gates)

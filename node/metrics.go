@@ -28,6 +28,7 @@ type meters struct {
 	batches  *observe.Sizes
 	failures observe.Counter
 	panics   observe.Counter // of HTTP handlers
+	broken   observe.Counter // of conversations, outside of their reader
 	told     atomic.Int64    // Unix second in which a panic was last logged
 	tls      atomic.Pointer[ws.TLSListener]
 }
@@ -65,7 +66,7 @@ func (m *meters) read(n *Node) {
 	m.commit(n)
 	m.limits(n)
 	r := m.registry
-	r.Count(observe.Panics, func() uint64 { return n.sockets.Stats().Panics }, observe.LabelPart.Value("connection"))
+	r.Count(observe.Panics, func() uint64 { return n.sockets.Stats().Panics + m.broken.Load() }, observe.LabelPart.Value("connection"))
 	r.Count(observe.Panics, m.panics.Load, observe.LabelPart.Value("http"))
 	r.Count(observe.LogSuppressed, func() uint64 {
 		if l, ok := n.log.Handler().(interface{ Suppressed() uint64 }); ok {

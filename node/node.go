@@ -109,7 +109,10 @@ func New(ctx context.Context, o Options) (*Node, error) {
 		return nil, err
 	}
 	formats := socketFormats()
-	n.hub = hub.New(encoders(formats), hub.Options{Policy: o.Policies, Budget: o.Memory, Written: m.written})
+	n.hub = hub.New(encoders(formats), hub.Options{
+		Policy: o.Policies, Budget: o.Memory, Written: m.written,
+		Panicked: func(v any, w hub.Waker) { n.sessions.Broken(v, w) },
+	})
 	n.gateway = gateway.New(gateway.Options{
 		Policies: o.Policies, Journal: n.journal, Feed: feed, Hub: n.hub, Clock: time.Now,
 		Heard: func(r *channel.Record) { n.sessions.Heard(r) },
@@ -122,6 +125,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	n.sessions = session.NewServer(session.Options{
 		Settings: o.Settings, Backend: n.gateway, Ears: n.gateway, Hub: n.hub, Formats: formats,
 		Judge: n.judge, Traffic: n.gates.traffic, Pressure: n.pressure, Name: "carillon/" + o.Version, Log: o.Log,
+		Panicked: n.broke,
 	})
 	n.sockets = ws.New(ws.Options{
 		Protocols: subprotocols(), MaxMessage: o.Settings.MaxFrame, Origins: o.Origins,

@@ -74,6 +74,27 @@ func (r readable) Read(ctx context.Context, n channel.Name, q journal.Query) (jo
 	return r.roles.Read(ctx, n, q)
 }
 
+// Admit implements api.Gate.
+func (r *roles) Admit(ctx context.Context, n channel.Name, user string) error {
+	if !r.Policy(n).Guarded {
+		return nil
+	}
+	base, _ := n.Part()
+	got := make(chan error, 1)
+	r.gateway.Rights(base, user, func(rights channel.Rights, err error) {
+		if err == nil && !rights.Has(channel.Read) {
+			err = &wire.Error{Code: wire.CodeForbidden, Text: "The service of channel " + string(n) + " does not let this user in."}
+		}
+		got <- err
+	})
+	select {
+	case err := <-got:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // Connections implements api.Directory.
 func (r *roles) Connections(_ context.Context, q api.ConnectionQuery) (cs []api.Connection, more bool, err error) {
 	found := r.sessions.Connections(session.Filter{User: q.User, Channel: q.Channel, After: q.After, Limit: q.Limit + 1})

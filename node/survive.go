@@ -29,6 +29,12 @@ func (n *Node) survive(h http.Handler) http.Handler {
 	})
 }
 
+// broke tells of a panic in a conversation on a goroutine that serves many.
+func (n *Node) broke(v any) {
+	n.meters.broken.Add(1)
+	n.survived(v, "a panic ended a connection")
+}
+
 // survived logs a panic, at most one in a second, with its stack: it is called by whoever recovers. A value that was
 // made neither by the runtime nor from a text in the code is told by its type alone, for nobody knows what is in it.
 func (n *Node) survived(v any, message string) {

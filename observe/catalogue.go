@@ -32,7 +32,7 @@ var (
 	LabelDrop = NewLabel("reason", "behind", "aside", "fanout_lag", "fanout_queue", "fanout_busy", "cpu", "heap")
 	// LabelLimit names the limits.
 	LabelLimit = NewLabel("limit", "requests", "bytes", "channels", "in_flight", "outbox", "body", "user_open", "address_open",
-		"address_rate", "bad_tokens", "strangers")
+		"address_rate", "bad_tokens", "strangers", "publish")
 	// LabelMap names the bounded maps of limits.
 	LabelMap = NewLabel("map", "user_open", "address_open", "address_rate", "bad_tokens")
 	// LabelRank is a place in a distribution that is looked at only now and then.

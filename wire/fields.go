@@ -56,6 +56,8 @@ const (
 	keyEcho
 	keyLimit
 	keyBack
+	keyAfter
+	keyUsers
 	requestKeys
 )
 
@@ -91,7 +93,15 @@ const (
 	keyRetryAfter
 	keyStale
 	keyIn
-	keyAfter
+	keyRev
+	keyEpoch
+	keyPresence
+	keyCount
+	keyMembers
+	keySince
+	keySeen
+	keyOnline
+	keyLast
 	allKeys
 )
 
@@ -99,9 +109,10 @@ const noKey key = 255
 
 var keyNames = [allKeys]string{
 	"type", "id", "token", "name", "channel", "at", "rewind", "data", "data64", "class", "key", "idem", "age", "echo", "limit", "back",
+	"after", "users",
 	"offset", "time", "from", "to", "reason", "conn", "user", "server", "heartbeat", "interval", "timeout", "limits", "body", "channels",
 	"in_flight", "batch", "frame", "expires", "recovered", "gap", "ack", "records", "more", "before", "head", "code", "message", "retry",
-	"retry_after", "stale", "in", "after",
+	"retry_after", "stale", "in", "rev", "epoch", "presence", "count", "members", "since", "seen", "online", "last",
 }
 
 var keyIndex = func() map[string]key {
@@ -147,6 +158,10 @@ func requestKey(name []byte) key {
 		return keyLimit
 	case "back":
 		return keyBack
+	case "after":
+		return keyAfter
+	case "users":
+		return keyUsers
 	}
 	return noKey
 }
@@ -199,16 +214,22 @@ func (f *fields) str(k key) []byte {
 
 // printable is a string of at most most printable ASCII bytes; "" only if it is absent.
 func (f *fields) printable(k key, most int) string {
+	s := f.sized(k, most)
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			f.refuse(CodeBadRequest, "%s must be printable ASCII.", keyNames[k])
+			return ""
+		}
+	}
+	return s
+}
+
+// sized is a string of at most most bytes; "" only if it is absent.
+func (f *fields) sized(k key, most int) string {
 	s := f.str(k)
 	if f.has(k) && (len(s) == 0 || len(s) > most) {
 		f.refuse(CodeBadRequest, "%s must have 1 to %d bytes.", keyNames[k], most)
 		return ""
-	}
-	for _, c := range s {
-		if c < ' ' || c > '~' {
-			f.refuse(CodeBadRequest, "%s must be printable ASCII.", keyNames[k])
-			return ""
-		}
 	}
 	return string(s)
 }

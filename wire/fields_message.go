@@ -13,7 +13,7 @@ func (f *fields) message(m *Message) *Error {
 	m.Type, m.ID = parseMessageType(f.str(keyType)), f.number(keyID)
 	switch m.Type {
 	case MsgConnected:
-		m.Time, m.Expires = f.time(), f.millis(keyExpires)
+		m.Time, m.Expires = f.moment(keyTime), f.millis(keyExpires)
 		f.hello(&m.Hello)
 	case MsgReply:
 		f.reply(m)
@@ -25,6 +25,12 @@ func (f *fields) message(m *Message) *Error {
 		f.need(keyChannel)
 		m.Record.Channel = f.channel()
 		f.record(&m.Record)
+	case MsgLatest:
+		f.need(keyChannel)
+		f.need(keyEpoch)
+		f.need(keyRecords)
+		m.Channel, m.Table.Epoch = f.channel(), f.sized(keyEpoch, maxEpoch)
+		m.Table.Records = f.table(m.Channel)
 	case MsgGap:
 		f.need(keyChannel)
 		f.need(keyAt)
@@ -47,7 +53,7 @@ func (f *fields) message(m *Message) *Error {
 }
 
 func (f *fields) reply(m *Message) {
-	m.Channel, m.At, m.Time = f.channel(), f.position(keyAt), f.time()
+	m.Channel, m.At, m.Time = f.channel(), f.position(keyAt), f.moment(keyTime)
 	m.Ack, m.Expires = Ack(f.str(keyAck)), f.millis(keyExpires)
 	m.HasRecovered, m.Recovered = f.has(keyRecovered), f.boolean(keyRecovered, false)
 	m.Refused = int(f.number(keyCode))
@@ -60,6 +66,10 @@ func (f *fields) reply(m *Message) {
 		f.need(keyHead)
 		m.Page.Head, m.Page.Before, m.Page.More = f.position(keyHead), f.position(keyBefore), f.boolean(keyMore, false)
 		m.Page.Records = f.records(m.Channel)
+	}
+	if who, ok := f.open(keyPresence); ok {
+		m.Presence = who.presence()
+		f.inherit(&who)
 	}
 }
 
@@ -91,42 +101,22 @@ func (f *fields) gap(g *Gap) {
 
 // record takes what a record has beside its channel.
 func (f *fields) record(r *Record) {
-	r.At, r.Class, r.Key = f.position(keyAt), f.class(), string(f.str(keyKey))
-	r.Time, r.From = f.time(), string(f.str(keyUser))
+	r.Class, r.Key = f.class(), string(f.str(keyKey))
+	if r.Class == channel.Latest {
+		r.Rev = f.number(keyRev) // these have no place in the log
+	} else {
+		r.At = f.position(keyAt)
+	}
+	r.Time, r.From = f.moment(keyTime), string(f.str(keyUser))
 	r.Body, r.Binary = f.body()
 }
 
-// records takes the array of a page. It is walked twice: once to know how many there are, since the count decides the
-// one allocation.
-func (f *fields) records(n channel.Name) []Record {
-	v := &f.v[keyRecords]
-	if v.kind != array {
-		f.refuse(CodeBadRequest, "records must be an array.")
-		return nil
-	}
-	var out []Record
-	for fill := range 2 {
-		r := reader{b: f.raw(v), json: f.json}
-		sub := fields{json: f.json, n: allKeys}
-		count := 0
-		for ok := r.begin(); ok && r.more(count); count++ {
-			if ok = r.message(&sub, messageKey); ok && fill == 1 {
-				out[count].Channel = n
-				sub.record(&out[count])
-			}
-		}
-		if !r.end() {
-			f.refuse(CodeBadRequest, "records: %s", r.err().Text)
-			return nil
-		}
-		f.inherit(&sub)
-		if count == 0 {
-			return nil
-		}
-		if fill == 0 {
-			out = make([]Record, count)
-		}
-	}
+// records takes the array of a page.
+func (f *fields) records(n channel.Name) (out []Record) {
+	f.list(keyRecords, func(count int) { out = make([]Record, count) }, func(i int, sub *fields) {
+		out[i].Channel = n
+		sub.record(&out[i])
+	})
 	return out
 }
 
@@ -155,12 +145,12 @@ func (f *fields) inherit(sub *fields) {
 	}
 }
 
-// time is a moment in milliseconds since 1970, the zero Time if it is absent.
-func (f *fields) time() time.Time {
-	if !f.has(keyTime) {
+// moment is a time in milliseconds since 1970, the zero Time if it is absent.
+func (f *fields) moment(k key) time.Time {
+	if !f.has(k) {
 		return time.Time{}
 	}
-	return time.UnixMilli(int64(f.number(keyTime))).UTC()
+	return time.UnixMilli(int64(f.number(k))).UTC()
 }
 
 func parseMessageType(name []byte) MessageType {

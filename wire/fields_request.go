@@ -20,7 +20,9 @@ func (f *fields) request(q *Request) *Error {
 	case ReqRefresh:
 		f.need(keyToken)
 		q.Token = string(f.str(keyToken))
-	case ReqPing, ReqPong:
+	case ReqLeave, ReqPing, ReqPong:
+	case ReqPresence:
+		f.presenceOf(q)
 	default:
 		f.need(keyChannel)
 		q.Channel = f.channel()
@@ -45,6 +47,9 @@ func (f *fields) about(q *Request) {
 		if q.Key != "" && q.Class == channel.Logged {
 			f.refuse(CodeBadRequest, `key goes with class "latest" or "fleeting" only.`)
 		}
+		if q.Class == channel.Latest {
+			f.need(keyKey)
+		}
 		f.sent(q)
 	case ReqCommand:
 		f.sent(q)
@@ -58,6 +63,21 @@ func (f *fields) sent(q *Request) {
 	if len(q.Body) == 0 && q.Class == channel.Logged {
 		f.refuse(CodeBadRequest, "data is missing or empty; what is kept must have a body.")
 	}
+}
+
+// presenceOf takes a question for the members of a channel, or for some users.
+func (f *fields) presenceOf(q *Request) {
+	if !f.has(keyUsers) {
+		f.need(keyChannel)
+		q.Channel, q.Limit = f.channel(), f.clamped(keyLimit, 1, PageLimit)
+		q.After = f.sized(keyAfter, MaxUser)
+		return
+	}
+	if f.has(keyChannel) {
+		f.refuse(CodeBadRequest, "channel and users exclude each other: ask for the members of a channel, or for users.")
+		return
+	}
+	q.Users = f.texts(keyUsers, MaxUsers, MaxUser)
 }
 
 func parseRequestType(name []byte) RequestType {

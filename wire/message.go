@@ -20,6 +20,7 @@ const (
 	MsgAccepted                 // ID: a command was taken, its reply follows
 	MsgError                    // ID (0: concerns no request), Code, Text, Retry, RetryAfter
 	MsgRecord                   // Record alone
+	MsgLatest                   // Channel, Table: it replaces what the client holds of that channel
 	MsgGap                      // Channel, Gap, At: records go on after At
 	MsgStale                    // Channel ("": all), Stale
 	MsgUnsubscribed             // Channel, Code, Text
@@ -29,7 +30,7 @@ const (
 )
 
 var messageNames = [...]string{
-	"", "connected", "reply", "accepted", "error", "record", "gap", "stale", "unsubscribed", "expiring", "drain", "ping",
+	"", "connected", "reply", "accepted", "error", "record", "latest", "gap", "stale", "unsubscribed", "expiring", "drain", "ping",
 }
 
 // String is the type as it stands on the wire; "" for MsgUnknown.
@@ -58,7 +59,9 @@ const (
 //	ping         Time
 //	refresh      Expires
 //	command      Ack, At, Body, Binary, Refused
+//	presence     Channel, Presence
 //	unsubscribe  none
+//	leave        none
 //
 // Wherever At is sent, its offset is sent beside it for people; durations and times travel as whole milliseconds.
 type Message struct {
@@ -83,6 +86,8 @@ type Message struct {
 	In           time.Duration
 	After        time.Duration
 	Record       Record
+	Table        Table
+	Presence     *Presence // nil: absent
 	Binary       bool
 	Body         []byte
 }
@@ -124,4 +129,31 @@ type Page struct {
 	More    bool             // there are further records in the direction asked for
 	Before  channel.Position // before the first record: page backwards from there; zero: absent
 	Head    channel.Position // of the log when the page was read: subscribe from there
+}
+
+// Table is all the Latest records of a channel, by ascending Rev, which counts per (From, Key): the highest stands.
+type Table struct {
+	Epoch   string   // opaque; another one has other revs. Not empty
+	Records []Record // of class Latest and with a Rev; Channel is that of the message. An empty Body: deleted
+}
+
+// Presence answers who is there: the members of a channel, or what is known of the users asked for.
+type Presence struct {
+	Count   int      // members in all
+	Members []Member // this page of them, by user
+	More    bool     // there are further members after the last of this page
+	Seen    []Seen   // of the users asked for, in their order; then the rest is absent
+}
+
+// Member is a user who is in a channel, however many connections of his are.
+type Member struct {
+	User  string
+	Since time.Time
+}
+
+// Seen is what is known of a user. Last is when he was last online; zero: he is, or was never heard of.
+type Seen struct {
+	User   string
+	Online bool
+	Last   time.Time
 }

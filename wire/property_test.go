@@ -103,11 +103,18 @@ var requests = rapid.Custom(func(t *rapid.T) Request {
 	case ReqRefresh:
 		q.Token = "x" + rapid.String().Draw(t, "token")
 		return q
-	case ReqPing:
+	case ReqLeave, ReqPing:
+		return q
+	}
+	users := rapid.StringOfN(rapid.Rune(), 1, MaxUser/4, MaxUser)
+	if q.Type == ReqPresence && rapid.Bool().Draw(t, "of users") {
+		q.Users = rapid.SliceOfN(users, 1, 20).Draw(t, "users")
 		return q
 	}
 	q.Channel = names.Draw(t, "channel")
 	switch q.Type {
+	case ReqPresence:
+		q.After, q.Limit = optional(users).Draw(t, "after"), rapid.IntRange(1, MaxPage).Draw(t, "limit")
 	case ReqSubscribe:
 		q.Token = rapid.SampledFrom([]string{"", "a.b.c"}).Draw(t, "token")
 		q.At, q.Rewind = places.Draw(t, "at"), rapid.IntRange(0, MaxPage).Draw(t, "rewind")
@@ -115,7 +122,10 @@ var requests = rapid.Custom(func(t *rapid.T) Request {
 		q.At, q.Limit, q.Back = places.Draw(t, "at"), rapid.IntRange(1, MaxPage).Draw(t, "limit"), rapid.Bool().Draw(t, "back")
 	case ReqPublish:
 		q.NoEcho = rapid.Bool().Draw(t, "noecho")
-		if q.Class = classes.Draw(t, "class"); q.Class != channel.Logged {
+		switch q.Class = classes.Draw(t, "class"); q.Class {
+		case channel.Latest:
+			q.Key = printableText(MaxKey).Draw(t, "key")
+		case channel.Fleeting:
 			q.Key = optional(printableText(MaxKey)).Draw(t, "key")
 		}
 	}
@@ -128,7 +138,12 @@ var requests = rapid.Custom(func(t *rapid.T) Request {
 
 func drawRecord(t *rapid.T, n channel.Name) Record {
 	r := Record{Channel: n, Class: classes.Draw(t, "class"), Key: rapid.String().Draw(t, "key"), From: rapid.String().Draw(t, "from")}
-	r.At, r.Time = places.Draw(t, "at"), moments.Draw(t, "time")
+	if r.Class == channel.Latest {
+		r.Rev = rapid.Uint64Max(MaxInteger).Draw(t, "rev")
+	} else {
+		r.At = places.Draw(t, "at")
+	}
+	r.Time = moments.Draw(t, "time")
 	if rapid.Bool().Draw(t, "whole") {
 		r.Body, r.Binary = drawBody(t)
 	}
@@ -160,6 +175,13 @@ var messages = rapid.Custom(func(t *rapid.T) Message {
 	case MsgError:
 		m.Code, m.Text = Code(rapid.String().Draw(t, "code")), rapid.String().Draw(t, "text")
 		m.Retry, m.RetryAfter = rapid.Bool().Draw(t, "retry"), millis.Draw(t, "after")
+	case MsgLatest:
+		m.Channel, m.Table.Epoch = names.Draw(t, "channel"), printableText(maxEpoch).Draw(t, "epoch")
+		for range rapid.IntRange(0, 20).Draw(t, "records") {
+			r := drawRecord(t, m.Channel)
+			r.Class, r.At, r.Rev = channel.Latest, channel.Position{}, rapid.Uint64Max(MaxInteger).Draw(t, "order")
+			m.Table.Records = append(m.Table.Records, r)
+		}
 	case MsgGap:
 		m.Channel, m.At, m.Gap = names.Draw(t, "channel"), positions.Draw(t, "at"), gaps.Draw(t, "gap")
 	case MsgStale:
@@ -190,10 +212,32 @@ func drawReply(t *rapid.T, m *Message) {
 			m.Page.Records = append(m.Page.Records, drawRecord(t, m.Channel))
 		}
 	}
+	if rapid.Bool().Draw(t, "presence") {
+		m.Presence = drawPresence(t)
+	}
 	m.Refused = rapid.IntRange(0, MaxInteger).Draw(t, "refused")
 	if rapid.Bool().Draw(t, "answer") {
 		m.Body, m.Binary = drawBody(t)
 	}
+}
+
+func drawPresence(t *rapid.T) *Presence {
+	p := new(Presence)
+	for range rapid.IntRange(0, 5).Draw(t, "seen") {
+		s := Seen{User: rapid.String().Draw(t, "user"), Online: rapid.Bool().Draw(t, "online")}
+		if rapid.Bool().Draw(t, "heard of") {
+			s.Last = moments.Draw(t, "last")
+		}
+		p.Seen = append(p.Seen, s)
+	}
+	if p.Seen != nil {
+		return p
+	}
+	p.Count, p.More = rapid.IntRange(0, MaxInteger).Draw(t, "count"), rapid.Bool().Draw(t, "more")
+	for range rapid.IntRange(0, 5).Draw(t, "members") {
+		p.Members = append(p.Members, Member{User: rapid.String().Draw(t, "user"), Since: moments.Draw(t, "since")})
+	}
+	return p
 }
 
 // TestRequestsRoundTrip: what is written is read back the same, in both formats.

@@ -85,6 +85,14 @@ func (r *reader) message(f *fields, lookup func([]byte) key) bool {
 	return r.packMessage(f, lookup)
 }
 
+// field notes in v one value, that of k, and passes over it.
+func (r *reader) field(v *value, k key) bool {
+	if r.json {
+		return r.jsonField(v, k)
+	}
+	return r.packField(v, k)
+}
+
 // end is true if nothing is left behind the last message.
 func (r *reader) end() bool {
 	if r.fault != "" {

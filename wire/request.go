@@ -17,14 +17,15 @@ const (
 	ReqUnsubscribe                        // Channel
 	ReqPublish                            // Channel, Body, Binary, Class, Key, Idem, Age, NoEcho
 	ReqCommand                            // Channel, Body, Binary, Idem, Age
-	ReqPresence                           // Channel
+	ReqPresence                           // Channel, After, Limit; or Users alone
 	ReqHistory                            // Channel, At, Limit, Back
+	ReqLeave                              // a goodbye: the server ends the connection after its reply
 	ReqPing
 	ReqPong // answers a server's ping; the only one without an id
 )
 
 var requestNames = [...]string{
-	"", "connect", "refresh", "subscribe", "unsubscribe", "publish", "command", "presence", "history", "ping", "pong",
+	"", "connect", "refresh", "subscribe", "unsubscribe", "publish", "command", "presence", "history", "leave", "ping", "pong",
 }
 
 // String is the type as it stands on the wire; "" for the zero value.
@@ -46,12 +47,14 @@ type Request struct {
 	At      channel.Position // subscribe: resume after it; history: start at it; zero: not sent
 	Rewind  int              // subscribe: start so many records back, 0..MaxPage; At wins
 	Class   channel.Class    // publish
-	Key     string           // publish of Latest or Fleeting: 1..MaxKey printable ASCII bytes, or ""
+	Key     string           // publish: 1..MaxKey printable ASCII bytes with Latest, the same or "" with Fleeting
 	Idem    string           // publish, command: 1..MaxIdem printable ASCII bytes, or ""
 	Age     time.Duration    // time since Idem was first sent, by the client's clock; whole milliseconds
 	NoEcho  bool             // publish: not back to this connection ("echo":false)
-	Limit   int              // history: 1..MaxPage, PageLimit where the client named none
+	Limit   int              // history, presence: 1..MaxPage, PageLimit where the client named none
 	Back    bool             // history: the page that ends at At or at the head
+	After   string           // presence: the members after this user, 1..MaxUser bytes; "": from the first
+	Users   []string         // presence: 1..MaxUsers ids of 1..MaxUser bytes, in the order of the answer; then Channel is ""
 	Binary  bool             // Body is bytes; otherwise one JSON text, checked, exactly as it was sent
-	Body    []byte           // publish, command; never empty in a publish of class Logged
+	Body    []byte           // publish, command; never empty in a command or a publish of class Logged; with Latest empty deletes
 }

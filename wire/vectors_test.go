@@ -167,6 +167,10 @@ func requestMeaning(q *Request) map[string]any {
 	note(m, "age", q.Age.Milliseconds())
 	note(m, "limit", q.Limit)
 	note(m, "back", q.Back)
+	note(m, "after", q.After)
+	if q.Users != nil {
+		m["users"] = q.Users
+	}
 	if q.NoEcho {
 		m["echo"] = false
 	}
@@ -212,6 +216,8 @@ func messageMeaning(m *Message) map[string]any {
 		out["after"], out["message"] = m.After.Milliseconds(), m.Text
 	case MsgGap:
 		out["from"], out["to"], out["reason"] = m.Gap.From, m.Gap.To, m.Gap.Reason.String()
+	case MsgLatest:
+		out["epoch"], out["records"] = m.Table.Epoch, recordsMeaning(m.Table.Records, "")
 	case MsgReply:
 		noteReply(out, m)
 	}
@@ -226,19 +232,49 @@ func noteReply(out map[string]any, m *Message) {
 	if m.Gap.Reason != channel.GapNone {
 		out["gap"] = map[string]any{"from": m.Gap.From, "to": m.Gap.To, "reason": m.Gap.Reason.String()}
 	}
+	if m.Presence != nil {
+		out["presence"] = presenceMeaning(m.Presence)
+	}
 	if m.Page.Head.IsZero() {
 		return
 	}
-	records := []map[string]any{}
-	for i := range m.Page.Records {
-		r := map[string]any{}
-		noteRecord(r, &m.Page.Records[i])
-		records = append(records, r)
-	}
-	out["records"], out["more"], out["head"] = records, m.Page.More, m.Page.Head.String()
+	out["records"], out["more"], out["head"] = recordsMeaning(m.Page.Records, "latest"), m.Page.More, m.Page.Head.String()
 	if !m.Page.Before.IsZero() {
 		out["before"] = m.Page.Before.String()
 	}
+}
+
+// recordsMeaning says what records mean; of class Latest they are where it is not told anyway.
+func recordsMeaning(rs []Record, latest string) []map[string]any {
+	out := []map[string]any{}
+	for i := range rs {
+		r := map[string]any{}
+		noteRecord(r, &rs[i])
+		if rs[i].Class == channel.Latest && latest == "" {
+			delete(r, "class")
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func presenceMeaning(p *Presence) map[string]any {
+	if len(p.Seen) > 0 {
+		seen := []map[string]any{}
+		for _, s := range p.Seen {
+			m := map[string]any{"user": s.User, "online": s.Online}
+			if !s.Last.IsZero() {
+				m["last"] = s.Last.UnixMilli()
+			}
+			seen = append(seen, m)
+		}
+		return map[string]any{"seen": seen}
+	}
+	members := []map[string]any{}
+	for _, m := range p.Members {
+		members = append(members, map[string]any{"user": m.User, "since": m.Since.UnixMilli()})
+	}
+	return map[string]any{"count": p.Count, "members": members, "more": p.More}
 }
 
 func noteRecord(out map[string]any, r *Record) {
@@ -247,6 +283,7 @@ func noteRecord(out map[string]any, r *Record) {
 	note(out, "user", r.From)
 	note(out, "class", className(r.Class))
 	note(out, "key", r.Key)
+	note(out, "rev", r.Rev)
 	noteBody(out, r.Body, r.Binary)
 }
 

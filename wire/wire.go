@@ -13,8 +13,10 @@ const (
 	MaxIdem    = 64        // bytes of Request.Idem
 	MaxKey     = 128       // bytes of Request.Key
 	MaxToken   = 4096      // bytes of Request.Token; longer ones are left to the check of the token, which refuses them
-	MaxPage    = 1000      // records of a page or a rewind
-	PageLimit  = 100       // records of a page when the client names no limit
+	MaxUser    = 128       // bytes of a user id in Request.After and Request.Users
+	MaxUsers   = 500       // ids of Request.Users
+	MaxPage    = 1000      // records of a page or a rewind, members of an answer of presence
+	PageLimit  = 100       // records or members of a page when the client names no limit
 )
 
 // Codec turns requests and messages into the payload of one frame and back. JSON and MessagePack are the two; both are

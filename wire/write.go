@@ -65,6 +65,10 @@ func (w *writer) key(k key) {
 
 func (w *writer) str(k key, s string) {
 	w.key(k)
+	w.text(s)
+}
+
+func (w *writer) text(s string) {
 	if w.json {
 		w.dst = appendQuoted(w.dst, s)
 		return
@@ -119,9 +123,10 @@ func (w *writer) wait(k key, d time.Duration) {
 	}
 }
 
-func (w *writer) time(t time.Time) {
+// moment writes a time, absent when zero.
+func (w *writer) moment(k key, t time.Time) {
 	if !t.IsZero() {
-		w.number(keyTime, min(uint64(max(t.UnixMilli(), 0)), MaxInteger))
+		w.number(k, min(uint64(max(t.UnixMilli(), 0)), MaxInteger))
 	}
 }
 
@@ -149,6 +154,47 @@ func (w *writer) at(p channel.Position) {
 		w.place(keyAt, p)
 		w.number(keyOffset, p.Offset)
 	}
+}
+
+// list writes an array of n maps; item writes the fields of each.
+func (w *writer) list(k key, n int, item func(i int)) {
+	w.key(k)
+	if w.json {
+		w.dst = append(w.dst, '[')
+	} else {
+		w.dst = appendArrayLen(w.dst, n)
+	}
+	for i := range n {
+		if i > 0 && w.json {
+			w.dst = append(w.dst, ',')
+		}
+		outer := w.open()
+		item(i)
+		w.close(outer)
+	}
+	if w.json {
+		w.dst = append(w.dst, ']')
+	}
+}
+
+// texts writes an array of strings.
+func (w *writer) texts(k key, ss []string) {
+	w.key(k)
+	if !w.json {
+		w.dst = appendArrayLen(w.dst, len(ss))
+		for _, s := range ss {
+			w.text(s)
+		}
+		return
+	}
+	w.dst = append(w.dst, '[')
+	for i, s := range ss {
+		if i > 0 {
+			w.dst = append(w.dst, ',')
+		}
+		w.text(s)
+	}
+	w.dst = append(w.dst, ']')
 }
 
 // body writes data or data64, nothing when empty.

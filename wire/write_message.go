@@ -38,6 +38,14 @@ func appendRequest(dst []byte, q *Request, json bool) []byte {
 		if q.Back {
 			w.boolean(keyBack, true)
 		}
+	case ReqPresence:
+		w.filled(keyAfter, q.After)
+		if q.Limit > 0 && q.Limit != PageLimit {
+			w.count(keyLimit, q.Limit)
+		}
+		if len(q.Users) > 0 {
+			w.texts(keyUsers, q.Users)
+		}
 	case ReqPublish, ReqCommand:
 		w.sent(q)
 	}
@@ -71,11 +79,25 @@ func appendRecord(dst []byte, r *Record, json bool) []byte {
 
 // record writes what a record has beside its channel.
 func (w *writer) record(r *Record) {
-	w.at(r.At)
-	w.time(r.Time)
+	if r.Class != channel.Latest {
+		w.at(r.At) // Latest has no place in the log
+	}
+	w.moment(keyTime, r.Time)
 	w.filled(keyUser, r.From)
 	w.class(r.Class)
 	w.filled(keyKey, r.Key)
+	if r.Class == channel.Latest {
+		w.number(keyRev, min(r.Rev, MaxInteger))
+	}
+	w.body(r.Body, r.Binary)
+}
+
+// entry writes what a record of a table has.
+func (w *writer) entry(r *Record) {
+	w.filled(keyKey, r.Key)
+	w.number(keyRev, min(r.Rev, MaxInteger))
+	w.moment(keyTime, r.Time)
+	w.filled(keyUser, r.From)
 	w.body(r.Body, r.Binary)
 }
 
@@ -97,6 +119,10 @@ func appendMessage(dst []byte, m *Message, json bool) []byte {
 		w.str(keyMessage, m.Text)
 		w.boolean(keyRetry, m.Retry)
 		w.wait(keyRetryAfter, m.RetryAfter)
+	case MsgLatest:
+		w.str(keyChannel, string(m.Channel))
+		w.str(keyEpoch, m.Table.Epoch)
+		w.list(keyRecords, len(m.Table.Records), func(i int) { w.entry(&m.Table.Records[i]) })
 	case MsgGap:
 		w.str(keyChannel, string(m.Channel))
 		w.gap(&m.Gap)
@@ -122,7 +148,7 @@ func (w *writer) hello(m *Message) {
 	h := &m.Hello
 	w.str(keyConn, h.Conn)
 	w.str(keyUser, h.User)
-	w.time(m.Time)
+	w.moment(keyTime, m.Time)
 	w.key(keyHeartbeat)
 	outer := w.open()
 	w.millis(keyInterval, h.Heartbeat.Interval)
@@ -156,8 +182,11 @@ func (w *writer) reply(m *Message) {
 		w.gap(&m.Gap)
 		w.close(outer)
 	}
-	w.time(m.Time)
+	w.moment(keyTime, m.Time)
 	w.wait(keyExpires, m.Expires)
+	if m.Presence != nil {
+		w.presence(m.Presence)
+	}
 	if m.Refused > 0 {
 		w.count(keyCode, m.Refused)
 	}
@@ -171,24 +200,28 @@ func (w *writer) gap(g *Gap) {
 }
 
 func (w *writer) page(p *Page) {
-	w.key(keyRecords)
-	if w.json {
-		w.dst = append(w.dst, '[')
-	} else {
-		w.dst = appendArrayLen(w.dst, len(p.Records))
-	}
-	for i := range p.Records {
-		if i > 0 && w.json {
-			w.dst = append(w.dst, ',')
-		}
-		outer := w.open()
-		w.record(&p.Records[i])
-		w.close(outer)
-	}
-	if w.json {
-		w.dst = append(w.dst, ']')
-	}
+	w.list(keyRecords, len(p.Records), func(i int) { w.record(&p.Records[i]) })
 	w.boolean(keyMore, p.More)
 	w.place(keyBefore, p.Before)
 	w.place(keyHead, p.Head)
+}
+
+func (w *writer) presence(p *Presence) {
+	w.key(keyPresence)
+	outer := w.open()
+	if len(p.Seen) > 0 {
+		w.list(keySeen, len(p.Seen), func(i int) {
+			w.str(keyUser, p.Seen[i].User)
+			w.boolean(keyOnline, p.Seen[i].Online)
+			w.moment(keyLast, p.Seen[i].Last)
+		})
+	} else {
+		w.count(keyCount, p.Count)
+		w.list(keyMembers, len(p.Members), func(i int) {
+			w.str(keyUser, p.Members[i].User)
+			w.moment(keySince, p.Members[i].Since)
+		})
+		w.boolean(keyMore, p.More)
+	}
+	w.close(outer)
 }

@@ -20,6 +20,9 @@ type Options struct {
 	Budget  int64                             // bytes of rings and runs of this node; default DefaultBudget
 	Policy  func(channel.Name) channel.Policy // default channel.DefaultPolicy for every name; called with no lock held
 	Written *observe.Histogram                // time from Record.Came to the record's first write to somebody; may be nil
+	// Panicked is called where a method of w panicked with v, above the stack of that: it ends the connection of w, and
+	// must not wait. The worker goes on. nil: the process ends.
+	Panicked func(v any, w Waker)
 }
 
 // DefaultBudget is the default of Options.Budget, in bytes.

@@ -38,9 +38,8 @@ type Cursor struct {
 // has moved, and the next Ready goes on from Loss.At. Fleeting records come only behind all Logged ones.
 func (c *Cursor) Ready(dst [][]byte, budget int) (bufs [][]byte, more bool, loss Loss) {
 	c.room.mu.Lock()
-	bufs, more, loss = c.next(dst, min(max(budget, 0), maxHanded))
-	c.room.mu.Unlock()
-	return bufs, more, loss
+	defer c.room.mu.Unlock() // deferred: where an Encode panics, the room must not stay locked for all others
+	return c.next(dst, min(max(budget, 0), maxHanded))
 }
 
 // maxHanded is the most that one Ready hands out, in bytes.

@@ -176,11 +176,19 @@ func (s *stripe) pause() {
 
 // work is a fan-out worker.
 func (h *Hub) work() {
+	for !h.serve() {
+	}
+}
+
+// serve does jobs until the queue is closed, or until a connection panics: that one ends, and work begins anew.
+func (h *Hub) serve() (closed bool) {
 	var cursors [batch]*Cursor
+	var j job
+	defer func() { h.survive(recover(), j, &cursors) }()
 	for {
-		j, ok := h.queue.pop()
-		if !ok {
-			return
+		var ok bool
+		if j, ok = h.queue.pop(); !ok {
+			return true
 		}
 		switch {
 		case j.stripe != nil:

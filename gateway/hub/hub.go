@@ -25,6 +25,7 @@ type Hub struct {
 	policy  func(channel.Name) channel.Policy
 	budget  int64
 	written *observe.Histogram
+	broken  func(v any, w Waker) // Options.Panicked
 	began   time.Time
 	seed    maphash.Seed
 	shards  [shards]shard
@@ -63,7 +64,7 @@ func New(formats []Encode, o Options) *Hub {
 		o.Policy = func(channel.Name) channel.Policy { return channel.DefaultPolicy() }
 	}
 	h := &Hub{
-		formats: formats, policy: o.Policy, budget: o.Budget, written: o.Written, began: time.Now(), seed: maphash.MakeSeed(),
+		formats: formats, policy: o.Policy, budget: o.Budget, written: o.Written, broken: o.Panicked, began: time.Now(), seed: maphash.MakeSeed(),
 	}
 	h.queue.began, h.queue.workers = h.began, o.Workers
 	h.scratch.New = func() any { return new(channel.Record) }

@@ -103,8 +103,9 @@ type source interface {
 }
 
 // cover encodes the records from offset on, up to last or to the next one that is encoded already, or until room bytes
-// were made. It must be called for an offset that is not encoded. It returns the bytes made and the change of cost.
-func (n *run) cover(src source, format int, offset, last uint64, room int) (made, records int, cost int64) {
+// were made. It must be called for an offset that is not encoded. It returns the bytes made, and adds to cost by how much
+// the cost of the run changed, which holds even where an Encode panics.
+func (n *run) cover(src source, format int, offset, last uint64, room int, cost *int64) (made, records int) {
 	_, i := n.find(offset)
 	if i < len(n.segs) {
 		last = min(last, n.segs[i].first-1)
@@ -118,7 +119,7 @@ func (n *run) cover(src source, format int, offset, last uint64, room int) (made
 		if s == nil {
 			s = n.insert(i, offset, int(e.cost()))
 			i++
-			cost += s.grow()
+			*cost += s.grow()
 		}
 		out := src.encode(s.bytes[len(s.bytes):], format, offset)
 		if len(out) > cap(s.bytes)-len(s.bytes) && len(s.marks) > 0 {
@@ -130,12 +131,12 @@ func (n *run) cover(src source, format int, offset, last uint64, room int) (made
 		if e.noEcho {
 			s.muted = append(s.muted, muted{offset: offset, origin: e.origin})
 		}
-		cost += s.grow()
+		*cost += s.grow()
 		made += len(out)
 		records++
 		n.bytes += len(out)
 	}
-	return made, records, cost
+	return made, records
 }
 
 // insert makes a segment that begins with this record, as number i. Its capacity doubles the run, within the bounds,

@@ -49,8 +49,9 @@ func (t *take) gather(dst [][]byte) [][]byte {
 
 func (t *take) encode(room int) int {
 	r := t.c.room
-	made, records, cost := t.rn.cover(t.src, int(t.c.format), t.to+1, t.last, room)
-	r.charge(cost)
+	var cost int64
+	defer func() { r.charge(cost) }()
+	made, records := t.rn.cover(t.src, int(t.c.format), t.to+1, t.last, room, &cost)
 	r.hub.count.encoded.Add(uint64(records))
 	return max(made, 1)
 }

@@ -31,12 +31,17 @@ func NewRate(p Pace) *Rate {
 
 // Set changes the pace of every bucket that uses this Rate, from their next Take on.
 func (r *Rate) Set(p Pace) {
-	v := &pace{given: p}
+	v := paceOf(p)
+	r.at.Store(&v)
+}
+
+func paceOf(p Pace) pace {
+	v := pace{given: p}
 	if p.PerSecond > 0 && !math.IsInf(p.PerSecond, 1) {
 		v.each = 1e9 / p.PerSecond
 		v.burst = nanoseconds(v.each * float64(max(p.Burst, 1)))
 	}
-	r.at.Store(v)
+	return v
 }
 
 // Pace returns what was set last.
@@ -140,40 +145,4 @@ func NewRates(requests, bytes Pace) *Rates {
 	r.Requests.Set(requests)
 	r.Bytes.Set(bytes)
 	return r
-}
-
-// Refused says which rate a frame exceeded.
-type Refused uint8
-
-// The answers of Traffic.Take.
-const (
-	Passed Refused = iota
-	TooManyRequests
-	TooManyBytes
-)
-
-// Traffic limits the frames of one connection, in 24 bytes: embed it by value. The zero Traffic lets everything pass.
-type Traffic struct {
-	rates           *Rates
-	requests, bytes tank
-}
-
-// Use says which rates the connection follows. Call it before the Traffic is shared.
-func (t *Traffic) Use(r *Rates) { t.rates = r }
-
-// Take charges a frame of that many requests and bytes as a whole, or nothing and says what was exceeded and how long
-// to wait before it may be sent again. A frame of bad bytes is charged as one request.
-func (t *Traffic) Take(now time.Time, requests, bytes int) (Refused, time.Duration) {
-	if t.rates == nil {
-		return Passed, 0
-	}
-	at, asked := tick(now), t.rates.Requests.load()
-	if ok, wait := t.requests.take(asked, at, requests); !ok {
-		return TooManyRequests, wait
-	}
-	if ok, wait := t.bytes.take(t.rates.Bytes.load(), at, bytes); !ok {
-		t.requests.giveBack(asked, requests)
-		return TooManyBytes, wait
-	}
-	return Passed, 0
 }

@@ -18,8 +18,10 @@ type Backend interface {
 	Publish(r channel.Record, done func(Ack, error))
 	// Read reads a page of history.
 	Read(n channel.Name, q Query, done func(Page, error))
-	// Command asks the service that owns the channel.
-	Command(c channel.Command, done func(channel.Reply, error))
+	// Command asks the service that owns the channel; the level says what its reply survives.
+	Command(c channel.Command, done func(r channel.Reply, level wire.Ack, err error))
+	// Rights tells what the service of a guarded channel grants a user now.
+	Rights(n channel.Name, user string, done func(channel.Rights, error))
 }
 
 // Ack says what became of a record: the level of the acknowledgement, and its position unless it was Fleeting.

@@ -39,6 +39,7 @@ func (s *Session) due(now time.Time) time.Time {
 	for _, b := range s.outlived(now) {
 		s.expel(b, wire.CodeTokenExpired)
 	}
+	s.accept(now)
 	s.remind(now)
 	return s.nextDue(now)
 }
@@ -111,6 +112,9 @@ func (s *Session) nextDue(now time.Time) time.Time {
 		oldest := s.calls[0].since
 		for _, c := range s.calls {
 			oldest = min(oldest, c.since)
+			if at := time.Unix(0, c.accept); c.accept != 0 && at.Before(next) {
+				next = at
+			}
 		}
 		if at := time.Unix(0, oldest).Add(o.RequestTimeout); at.Before(next) {
 			next = at

@@ -12,7 +12,7 @@ import (
 
 // publish hands a record on; the reply says what its acknowledgement is worth.
 func (s *Session) publish(r *wire.Request) {
-	if !s.may(auth.Publish, r) || !s.fits(r) || !s.begin(r.ID) {
+	if !s.may(auth.Publish, r) || !s.writes(r) || !s.fits(r) || !s.begin(r.ID) {
 		return
 	}
 	id := r.ID
@@ -31,14 +31,17 @@ func (s *Session) publish(r *wire.Request) {
 	})
 }
 
-// fits checks a body against the policy of its channel, and answers the request if it is too large.
+// fits checks a body against the policy of its channel and the token, and answers the request if it is too large.
 func (s *Session) fits(r *wire.Request) bool {
-	bound := s.sv.o.Backend.Policy(r.Channel).MaxBody
+	s.mu.Lock()
+	token := s.who.Limits.Body
+	s.mu.Unlock()
+	bound := least(s.sv.o.Backend.Policy(r.Channel).MaxBody, token)
 	if bound == 0 || len(r.Body) <= bound {
 		return true
 	}
 	s.sv.counts.limited("body")
-	s.fail(r.ID, &wire.Error{Code: wire.CodeTooLarge, Text: fmt.Sprintf("The body has %d bytes; channel %s takes %d.", len(r.Body), r.Channel, bound)})
+	s.fail(r.ID, &wire.Error{Code: wire.CodeTooLarge, Text: fmt.Sprintf("The body has %d bytes; channel %s takes %d from this connection.", len(r.Body), r.Channel, bound)})
 	return false
 }
 
@@ -48,10 +51,11 @@ func (s *Session) command(r *wire.Request) {
 		return
 	}
 	id := r.ID
+	s.promise(id)
 	s.sv.o.Backend.Command(channel.Command{
 		ID: r.Idem, Age: r.Age, Channel: r.Channel, User: s.user(), Origin: s.origin(), Binary: r.Binary, Body: bytes.Clone(r.Body),
-	}, func(reply channel.Reply, err error) {
-		s.answer(id, &wire.Message{Type: wire.MsgReply, Ack: wire.AckDurable, At: reply.At, Refused: reply.Code, Body: reply.Body}, err)
+	}, func(reply channel.Reply, level wire.Ack, err error) {
+		s.answer(id, &wire.Message{Type: wire.MsgReply, Ack: level, At: reply.At, Refused: reply.Code, Body: reply.Body}, err)
 	})
 }
 
@@ -70,8 +74,10 @@ func (s *Session) history(r *wire.Request) {
 		return
 	}
 	id, n, q := r.ID, r.Channel, Query{After: r.At, Back: r.Back, Limit: r.Limit}
-	s.sv.o.Backend.Read(n, q, func(p Page, err error) {
-		s.answer(id, pageMessage(n, q, p), err)
+	s.granted(n, id, func() {
+		s.sv.o.Backend.Read(n, q, func(p Page, err error) {
+			s.answer(id, pageMessage(n, q, p), err)
+		})
 	})
 }
 

@@ -39,7 +39,7 @@ func (s *Session) Message(b []byte, binary bool) error {
 	s.reading.Store(true)
 	rs, err := s.format.Protocol.Codec.DecodeRequests(b, (*pooled)[:0])
 	s.sv.counts.asked(rs)
-	refused, wait := s.pace(now, max(len(rs), 1), len(b))
+	refused, wait := s.pace(now, charge(rs, len(b)))
 	switch {
 	case refused != limit.Passed:
 		s.tooFast(refused, rs, wait)
@@ -63,8 +63,8 @@ const maxPause = 5 * time.Second
 
 // pace holds the reader while its client is ahead of its rate, so that what is sent in order is done in order: like a
 // full socket, it slows the sender down. Only what would have to wait too long is refused.
-func (s *Session) pace(now time.Time, requests, bytes int) (refused limit.Refused, wait time.Duration) {
-	refused, wait = s.traffic.Take(now, requests, bytes)
+func (s *Session) pace(now time.Time, f limit.Frame) (refused limit.Refused, wait time.Duration) {
+	refused, wait = s.traffic.Take(now, f)
 	if refused == limit.Passed {
 		return refused, 0
 	}
@@ -75,11 +75,28 @@ func (s *Session) pace(now time.Time, requests, bytes int) (refused limit.Refuse
 			return limit.Passed, 0 // the conversation is over: nothing of the frame is done
 		}
 		now = time.Now()
-		refused, wait = s.traffic.Take(now, requests, bytes)
+		refused, wait = s.traffic.Take(now, f)
 	}
 	s.Alive() // silence while we did not read is not the client's
 	s.reading.Store(true)
 	return refused, wait
+}
+
+// charge is what a frame costs its connection.
+func charge(rs []wire.Request, bytes int) limit.Frame {
+	f := limit.Frame{Requests: max(len(rs), 1), Bytes: bytes}
+	for i := range rs {
+		if t := rs[i].Type; t == wire.ReqPublish || t == wire.ReqCommand {
+			f.Publishes++
+		}
+	}
+	return f
+}
+
+// narrow holds the connection to what its token says. Only the reader connects and refreshes, and the reader's are the
+// rates.
+func (s *Session) narrow(l auth.Limits) {
+	s.traffic.Narrow(int(l.Requests), int(l.Publish), int(l.Bytes))
 }
 
 // pause waits, or until something of this conversation changes; false when it is over.
@@ -199,7 +216,7 @@ func (s *Session) erred(code wire.Code) {
 }
 
 // rateNames are the rates as the label of limits has them.
-var rateNames = [...]string{limit.TooManyRequests: "requests", limit.TooManyBytes: "bytes"}
+var rateNames = [...]string{limit.TooManyRequests: "requests", limit.TooManyBytes: "bytes", limit.TooManyPublishes: "publish"}
 
 // may judges a request and answers it if the token does not allow it.
 func (s *Session) may(a auth.Action, r *wire.Request) bool {
@@ -315,7 +332,7 @@ func (s *Session) connect(r *wire.Request) {
 	if token == "" {
 		token = s.conn.Info().Token
 	}
-	who, err := s.sv.o.Judge.Identify(token)
+	who, err := s.identify(token)
 	if err != nil {
 		s.refuseToken(r.ID, err)
 		return
@@ -336,6 +353,7 @@ func (s *Session) connect(r *wire.Request) {
 	}
 	s.phase, s.who = open, who
 	s.mu.Unlock()
+	s.narrow(who.Limits)
 	if s.door != nil {
 		s.door.Known()
 	}
@@ -354,7 +372,7 @@ func (s *Session) connect(r *wire.Request) {
 			Conn: s.name(), User: who.User, Server: o.Name,
 			Heartbeat: wire.Heartbeat{Interval: settings.Heartbeat, Timeout: settings.Timeout},
 			Limits: wire.Limits{
-				Body: channel.DefaultPolicy().MaxBody, Channels: least(settings.MaxChannels, who.Limits.Channels),
+				Body: least(channel.DefaultPolicy().MaxBody, who.Limits.Body), Channels: least(settings.MaxChannels, who.Limits.Channels),
 				InFlight: settings.MaxInFlight, Batch: wire.MaxBatch, Frame: settings.MaxFrame,
 			},
 		},
@@ -365,12 +383,24 @@ func (s *Session) connect(r *wire.Request) {
 		"transport", info.Kind, "protocol", s.format.Protocol.Name)
 }
 
+// identify judges the token of a connect. A guess is paid for before the token is looked at, so that many lines that
+// guess at the same moment get no further than one that does so again and again.
+func (s *Session) identify(token string) (*auth.Identity, error) {
+	if s.door != nil {
+		if wait := s.door.Guess(); wait > 0 {
+			return nil, &wire.Error{Code: wire.CodeRateLimited, Text: "Too many wrong tokens came from this address.", RetryAfter: wait}
+		}
+	}
+	who, err := s.sv.o.Judge.Identify(token)
+	if s.door != nil && (err == nil || errors.Is(err, auth.ErrRetry)) {
+		s.door.Forgive()
+	}
+	return who, err
+}
+
 // refuseToken answers a connect that brought no good token, and ends the conversation.
 func (s *Session) refuseToken(id uint64, err error) {
 	e := tokenError(err)
-	if s.door != nil && e.Code != wire.CodeOverloaded {
-		s.door.Wrong()
-	}
 	s.fail(id, e)
 	s.end(e.Code)
 }
@@ -378,7 +408,10 @@ func (s *Session) refuseToken(id uint64, err error) {
 // tokenError gives an error of auth its code: for good, or come again when the key is there.
 func tokenError(err error) *wire.Error {
 	code := wire.CodeUnauthorized
+	var known *wire.Error
 	switch {
+	case errors.As(err, &known):
+		return known
 	case errors.Is(err, auth.ErrRetry):
 		code = wire.CodeOverloaded
 	case errors.Is(err, auth.ErrRevoked):
@@ -412,6 +445,7 @@ func (s *Session) refresh(r *wire.Request) {
 		s.end(wire.CodeForbidden)
 		return
 	}
+	s.narrow(who.Limits)
 	s.send(&wire.Message{Type: wire.MsgReply, ID: r.ID, Expires: untilExpiry(who)})
 	for _, b := range lost {
 		s.expel(b, wire.CodeForbidden)

@@ -79,7 +79,7 @@ type format struct {
 	opened, closed atomic.Uint64 // connections
 }
 
-// Options is what a Server is made of. All fields but Traffic and Pressure are needed.
+// Options is what a Server is made of. All fields but Traffic, Pressure and Panicked are needed.
 type Options struct {
 	Settings Settings
 	Backend  Backend
@@ -91,6 +91,7 @@ type Options struct {
 	Pressure *limit.Pressure // drops what matters least when the node is short of breath; nil: never
 	Name     string          // name/version, told in connected
 	Log      *slog.Logger
+	Panicked func(v any) // called where a conversation panicked with v outside of its transport's reach, above the stack of that; nil: the process ends
 }
 
 // Server makes sessions and keeps what they share: the timing wheel, the settings, the list of those alive.

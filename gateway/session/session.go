@@ -74,14 +74,18 @@ type standing struct {
 type call struct {
 	id    uint64
 	since int64 // Unix nanoseconds
+
+	accept int64 // of a command: when it is told as accepted, Unix nanoseconds; 0: not, or not any more
 }
 
 // Door counts who comes and goes.
 type Door interface {
 	// Known is called at most once, when a line has shown a good token.
 	Known()
-	// Wrong is called when a line has shown a bad one.
-	Wrong()
+	// Guess is called before a token is looked at, and says for how long none of this line shall be; 0: go on.
+	Guess() time.Duration
+	// Forgive is called when what was looked at was no guess.
+	Forgive()
 	// Left is called once, when the line is gone.
 	Left()
 }

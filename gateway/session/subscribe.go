@@ -26,10 +26,13 @@ type sub struct {
 	next    *sub // in the list it is in
 	bytes   int  // given to the write under way
 	state   subState
-	permit  *auth.Permit // from a token of its own; nil: the connection's token has to do
-	own     bool         // attached by the server: announcements, what is for this user alone
-	listed  bool         // in ready, turn or given
-	again   bool         // woken while in given
+	permit  *auth.Permit   // from a token of its own; nil: the connection's token has to do
+	own     bool           // attached by the server: announcements, what is for this user alone
+	listed  bool           // in ready, turn or given
+	again   bool           // woken while in given
+	rights  channel.Rights // what the service of a guarded channel granted at the last look
+	doubts  uint32         // changes heard of that may concern it
+	settled uint32         // doubts at the last look
 }
 
 // joinTries bounds how often a subscribe asks for the ring; more than one happens only when rings are closed meanwhile.
@@ -65,7 +68,7 @@ func (s *Session) subscribe(r *wire.Request) {
 		s.sv.counts.limited("channels")
 		s.fail(r.ID, &wire.Error{Code: wire.CodeLimit, Text: "This connection has as many subscriptions as it may have."})
 	case s.begin(r.ID):
-		s.attach(want{sub: b, id: r.ID, from: from})
+		s.guard(want{sub: b, id: r.ID, from: from})
 	}
 }
 
@@ -221,8 +224,12 @@ func (s *Session) subscribed(w want, cursor *hub.Cursor, start hub.Start, gap wi
 		b.state = subLive
 		s.list(b)
 	}
+	doubtful := b.doubts != b.settled
 	s.mu.Unlock()
 	s.Again()
+	if doubtful {
+		s.settle(b)
+	}
 }
 
 // giveUp answers a subscribe that came to nothing.

@@ -13,8 +13,11 @@ const (
 )
 
 // timed is something with a deadline on the wheel. Due is called from the wheel's goroutine with no lock held; it must
-// not block and returns the next deadline, or the zero time for none.
-type timed interface{ due(now time.Time) time.Time }
+// not block and returns the next deadline, or the zero time for none. Where it panics, broke is called instead.
+type timed interface {
+	due(now time.Time) time.Time
+	broke(v any)
+}
 
 // spoke is a place on the wheel; it is embedded by value in what it times.
 type spoke struct {
@@ -150,6 +153,16 @@ func (w *wheel) collect(now time.Time, batch []*spoke) []*spoke {
 	return batch
 }
 
+// guarded keeps a panic at the one conversation that it is of.
+func guarded(what timed, now time.Time) (next time.Time) {
+	defer func() {
+		if v := recover(); v != nil {
+			what.broke(v)
+		}
+	}()
+	return what.due(now)
+}
+
 // fire calls due and puts the spoke back at the earlier of what due says and what was asked for meanwhile.
 func (w *wheel) fire(s *spoke, now time.Time) {
 	w.mu.Lock()
@@ -158,7 +171,7 @@ func (w *wheel) fire(s *spoke, now time.Time) {
 	w.mu.Unlock()
 	var next time.Time
 	if what != nil {
-		next = what.due(now)
+		next = guarded(what, now)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
