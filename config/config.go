@@ -28,6 +28,7 @@ type Config struct {
 	Timeouts   Timeouts             `key:"timeouts" help:"How long is waited for the other side."`
 	Limits     Limits               `key:"limits" help:"What one client, one address and the whole node may use."`
 	Drain      Drain                `key:"drain" live:"at once" help:"How connections end with the server."`
+	Services   []string             `key:"services" default:"" format:"word" max:"16" fixed:"channels would change hands while people are in them" help:"Applications that run here, each in the namespace of its name, such as chat; none: every namespace is plain publish and subscribe."`
 	Namespaces map[string]Namespace `key:"namespaces" max:"1024" help:"What the channels NAME:… promise; the entry default holds for all others, and for what an entry leaves out."`
 }
 
@@ -143,6 +144,15 @@ type Namespace struct {
 	Slow        string        `key:"slow" default:"skip" enum:"skip disconnect" live:"at once" help:"What becomes of a subscriber that reads too slowly: it is told a gap, or closed with 4108."`
 	MaxBody     Size          `key:"max_body" default:"64KiB" min:"16" max:"16MiB" live:"at once" help:"Longest body of a record."`
 	History     bool          `key:"history" default:"true" live:"at once" help:"Whether clients may page through what is kept."`
+	Latest      Latest        `key:"latest" live:"at once" help:"Records of class latest, of which only the newest of each key is kept."`
+}
+
+// Latest bounds the table of a channel.
+type Latest struct {
+	Records int           `key:"records" default:"1000" min:"1" max:"100000" unit:"keys" help:"Keys of a channel; beyond it the oldest goes."`
+	Bytes   Size          `key:"bytes" default:"256KiB" min:"1KiB" max:"16MiB" help:"Bytes of bodies of a channel; beyond it the oldest goes."`
+	Age     time.Duration `key:"age" default:"24h" min:"1s" max:"36500d" help:"Age at which a key goes."`
+	PerUser int           `key:"per_user" default:"16" min:"1" max:"1000" unit:"keys" help:"Keys that one user may hold in a channel."`
 }
 
 // Retention bounds a log.
@@ -178,6 +188,8 @@ func (n Namespace) Policy() channel.Policy {
 		BatchWindow: n.BatchWindow,
 		MaxBody:     int(n.MaxBody),
 		NoHistory:   !n.History,
+		Latest:      channel.Keep{Records: n.Latest.Records, Bytes: int(n.Latest.Bytes), Age: n.Latest.Age},
+		LatestEach:  n.Latest.PerUser,
 	}
 	if n.Slow == "disconnect" {
 		p.Slow = channel.SlowDisconnect

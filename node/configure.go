@@ -21,7 +21,7 @@ func FromConfig(c *config.Config) (Options, error) {
 		Listen: c.Listen, Internal: c.InternalListen, Data: c.Data, Memory: int64(c.Limits.Memory),
 		Settings: settings(c), Limits: limits(c), Origins: c.Origins, Proxies: c.Networks(), DrainWindow: c.Drain.Window,
 		Logs: c.Limits.Channels, IDs: c.Limits.IDs, PrivateKeySets: c.Auth.JWKSPrivate, TLS13: c.TLS.MinVersion == "1.3",
-		MaxSession: c.Auth.SessionLifetime,
+		MaxSession: c.Auth.SessionLifetime, Services: c.Services,
 		namespaces: new(namespaces),
 	}
 	o.Policies = o.namespaces.use(c).policy

@@ -89,7 +89,7 @@ func (g *gates) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	taken := false
-	g.node.sockets.Upgrade(w, r, func(c transport.Conn) transport.Inbox {
+	g.node.sockets.Upgrade(w, seen(r, v.from), func(c transport.Conn) transport.Inbox {
 		in := g.node.sessions.Accept(c, v)
 		taken = in != nil
 		return in
@@ -97,6 +97,16 @@ func (g *gates) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !taken {
 		v.Left()
 	}
+}
+
+// seen is a request as from its client, where a proxy passed it on: whoever asks whose line it is means the client.
+func seen(r *http.Request, from netip.Addr) *http.Request {
+	if at, err := netip.ParseAddrPort(r.RemoteAddr); !from.IsValid() || err == nil && at.Addr().Unmap().WithZone("") == from {
+		return r
+	}
+	r = r.WithContext(r.Context())
+	r.RemoteAddr = from.String()
+	return r
 }
 
 // visit is one who came through the gates. It implements session.Door.

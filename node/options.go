@@ -28,6 +28,7 @@ type Options struct {
 	ServerKeys   []string         // keys of the server API; none: it is closed
 	Data         string           // folder of what must last; "" keeps everything in memory
 	Durable      []string         // namespaces kept in Data and acknowledged after the commit
+	Services     []string         // applications that run here, each in the namespace of its name; see the function Services
 	Memory       int64            // bytes of rings; default hub.DefaultBudget
 	Settings     session.Settings // the zero value: session.DefaultSettings
 	Limits       Limits           // the zero value: none
@@ -87,7 +88,7 @@ func (o *Options) complete() error {
 	if o.Policies == nil {
 		o.Policies = policies(o.Durable)
 	}
-	o.Policies = withSys(o.Policies, o.Data != "")
+	o.Policies = withSys(withServices(o.Policies, o.Services, o.Data != ""), o.Data != "")
 	if o.Dev {
 		for _, address := range []string{o.Listen, o.Internal} {
 			if err := loopbackOnly(address); err != nil {
