@@ -34,6 +34,7 @@ test: ## all tests once, and those of the concurrent packages under the race det
 	$(GO) test ./...
 	$(GO) test -race $(CONCURRENT)
 	CARILLON_SCHEDULES=300 $(GO) test -race -short -run 'Schedules|F0|Order|Talk|Resume|Own|Pace|Reload' ./node
+	scripts/test-web.sh
 
 race: ## all tests under the race detector
 	$(GO) test -race ./...

@@ -25,8 +25,9 @@ const (
 
 // PublicOptions are what the public handler is made of. Guest, Guard, AllowOrigin and Told may be nil.
 type PublicOptions struct {
-	Reader Reader
-	Gate   Gate // nil: no service guards its channels
+	Reader   Reader
+	Presence Presence
+	Gate     Gate // nil: no service guards its channels
 	// Identify turns a bearer token into an identity; "" where none was sent. It is the one that sockets use.
 	Identify func(token string) (*auth.Identity, error)
 	// Guest signs in a guest with a name; nil: there are none, as everywhere but in dev.
@@ -45,6 +46,7 @@ type ServerOptions struct {
 	Reader     Reader
 	Directory  Directory
 	Rooms      Rooms
+	Presence   Presence
 	Issuer     Issuer
 	Revoker    Revoker
 	MaxPublish int // bytes of a request that carries records; 0: the constant

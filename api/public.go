@@ -29,6 +29,8 @@ type public struct{ o PublicOptions }
 func (p *public) routes() []route {
 	return []route{
 		{http.MethodGet, "/api/channels/{channel}/history", pageNames, false, p.history},
+		{http.MethodGet, "/api/presence", memberNames, false, p.presence},
+		{http.MethodPost, "/api/presence", "", false, p.whereabouts},
 		{http.MethodPost, "/api/token", "", true, p.guest},
 		{http.MethodGet, "/api/openapi.json", "", true, openapi},
 	}

@@ -106,6 +106,9 @@ func (v *server) record(f *form, n channel.Name, idem string) (channel.Record, e
 	if r.Key != "" && r.Class == channel.Logged {
 		f.refuse(wire.CodeBadRequest, `key goes with class "latest" or "fleeting" only.`)
 	}
+	if r.Key == "" && r.Class == channel.Latest {
+		f.refuse(wire.CodeBadRequest, `class "latest" needs a key.`)
+	}
 	if len(r.Body) == 0 && r.Class == channel.Logged {
 		f.refuse(wire.CodeBadRequest, "data is missing or empty; what is kept must have a body.")
 	}

@@ -182,7 +182,6 @@ func TestRecordForms(t *testing.T) {
 		`{"channel":"c:a@presence","data":1}`:                                wire.CodeForbidden,
 		`{"channel":"@all","data":1}`:                                        wire.CodeForbidden,
 		`{"channel":"@sys","data":1}`:                                        wire.CodeForbidden,
-		`{"channel":"c:a","data":1,"class":"latest"}`:                        wire.CodeUnsupported,
 		`{"channel":"c:a","data":"` + strings.Repeat("x", 64<<10) + `"}`:     wire.CodeTooLarge,
 		`{"channel":"c:a","data":"` + strings.Repeat("x", MaxPublish) + `"}`: wire.CodeTooLarge,
 	} {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"time"
 
 	"carillon/channel"
@@ -77,7 +78,34 @@ func (f *follow) ask() {
 	if f.pos.IsZero() {
 		r.Rewind = f.s.o.Rewind
 	}
+	if f.s.o.Token != nil {
+		f.fetch(r)
+		return
+	}
 	f.s.c.control(r, &subscribeCall{f, f.turn})
+}
+
+// fetch subscribes with a fresh token, unless things are different by the time it is there.
+func (f *follow) fetch(r wire.Request) {
+	c, turn := f.s.c, f.turn
+	if c.ctx.Err() != nil {
+		return
+	}
+	c.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(c.ctx, refreshWait)
+		defer cancel()
+		token, err := f.s.o.Token(ctx)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		switch {
+		case f.turn != turn:
+		case err != nil:
+			f.askLater(0)
+		default:
+			r.Token = token
+			c.control(r, &subscribeCall{f, turn})
+		}
+	})
 }
 
 // askLater subscribes after a pause.
@@ -164,6 +192,8 @@ func (f *follow) attached(m *wire.Message) {
 		f.goLive()
 		return
 	}
+	f.s.values.replace(f.s.name, nil) // what there is follows
+	f.s.signal()
 	f.gap(m.Gap, m.At)
 }
 

@@ -88,7 +88,7 @@ func (c *Client) takePublishes(l *line, limits wire.Limits, rs []wire.Request, r
 		}
 		p := ln.waiting[0]
 		size := encodedSize(&p.req, l.protocol.Binary)
-		if size > limits.Body+envelope {
+		if encodedSize(&p.req, true) > limits.Body+envelope || size > limits.Frame {
 			ln.waiting = ln.waiting[1:]
 			p.settle(Ack{}, &Error{Code: wire.CodeTooLarge, Text: "The record is larger than the server told it reads."})
 			continue
@@ -104,7 +104,7 @@ func (c *Client) takePublishes(l *line, limits wire.Limits, rs []wire.Request, r
 	return rs
 }
 
-// envelope is what a frame may have beyond the largest body, in bytes.
+// envelope is what a request has beyond its body at most, in bytes; and a frame, where the server does not tell its limit.
 const envelope = 2 << 10
 
 // encodedSize is at least what a request takes in a frame, in bytes.
@@ -146,6 +146,7 @@ func (p *Pending) answered(m *wire.Message) {
 		if probe {
 			ln.refused = 0
 		}
+		p.hear(m)
 		p.settle(Ack{Level: m.Ack, At: m.At, ID: p.req.Idem}, nil)
 	case m.Retry && p.req.Class != channel.Fleeting && !p.settled:
 		ln.put(p)

@@ -80,7 +80,7 @@ func (o *Options) subprotocol() string {
 	return wire.SubprotocolMessagePack
 }
 
-// StaticToken is an Options.Token that always gives the same.
+// StaticToken is a Token, of Options or of SubscribeOptions, that always gives the same.
 func StaticToken(token string) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return token, nil }
 }
@@ -91,6 +91,10 @@ type SubscribeOptions struct {
 	After Position
 	// Rewind begins so many records back, at most 1,000 and as far as the server has them ready. After wins.
 	Rewind int
+	// Token gives a subscription token, for a channel that the token of the connection does not open: a fresh one each
+	// time the client subscribes, also when the one before has ended. Default: none. An error is tried again later.
+	// See StaticToken.
+	Token func(ctx context.Context) (string, error)
 	// BufferRecords and BufferBytes (of bodies) bound what waits for Next. Defaults 1,024 and 1 MiB.
 	BufferRecords int
 	BufferBytes   int

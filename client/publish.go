@@ -130,6 +130,7 @@ type Pending struct {
 	done chan struct{}
 
 	// Guarded by Client.mu.
+	reply   *Reply // of a command, filled in by its answer; nil: a publish
 	seq     uint64
 	lane    *lane
 	first   stamp // when it was first sent

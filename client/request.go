@@ -96,11 +96,13 @@ func (c *Client) take(l *line, rs []wire.Request) ([]wire.Request, time.Duration
 		rs = append(rs, wire.Request{Type: wire.ReqPong})
 	}
 	limits := l.limits()
-	room := limits.Body + envelope
+	room := limits.Frame
 	for len(c.controls) > 0 && len(rs) < limits.Batch && len(c.calls) < limits.InFlight {
 		k := c.controls[0]
+		if room -= encodedSize(&k.req, l.protocol.Binary); room < 0 && len(rs) > 0 {
+			break
+		}
 		c.controls = c.controls[1:]
-		room -= encodedSize(&k.req, l.protocol.Binary)
 		k.req.ID = c.book(k.from)
 		rs = append(rs, k.req)
 	}
@@ -148,6 +150,9 @@ func (l *line) limits() wire.Limits {
 	if limits.Body <= 0 {
 		limits.Body = defaultBody
 	}
+	if limits.Frame <= 0 {
+		limits.Frame = limits.Body + envelope
+	}
 	return limits
 }
 
@@ -189,8 +194,17 @@ func (c *Client) deliver(l *line, ms []wire.Message) (states []State) {
 		m := &ms[i]
 		switch m.Type {
 		case wire.MsgRecord:
-			if s := c.subs[m.Record.Channel]; s != nil {
+			s := c.subs[m.Record.Channel]
+			switch {
+			case s == nil:
+			case m.Record.Class == channel.Latest:
+				s.latest(m)
+			default:
 				s.record(m.Record)
+			}
+		case wire.MsgLatest:
+			if s := c.subs[m.Channel]; s != nil {
+				s.latest(m)
 			}
 		case wire.MsgReply, wire.MsgError:
 			if m.ID == 0 {

@@ -8,13 +8,14 @@ import (
 	"carillon/wire"
 )
 
-// Event is what a subscription hands over: a record, or a gap in its place.
+// Event is what a subscription hands over: a record (of class Latest: an entry of the table that changed, see
+// Subscription.Latest), or a gap in its place.
 type Event struct {
 	Record Record
 	Gap    *Gap // not nil: there is no record, but word of some that are missing
 }
 
-// At is the position behind the event, to resume from; zero for a Fleeting record.
+// At is the position behind the event, to resume from; zero for a Fleeting or Latest record.
 func (e Event) At() Position {
 	if e.Gap != nil {
 		return e.Gap.At
@@ -50,6 +51,7 @@ type Subscription struct {
 	// Guarded by Client.mu.
 	follow follow
 	queue  eventQueue
+	values values
 	at     Position // behind the last event that Next gave
 	opened bool
 	err    error
@@ -149,7 +151,7 @@ func (s *Subscription) Close() error {
 		s.follow.leave()
 		s.end(ErrClosed)
 	}
-	s.queue = eventQueue{}
+	s.queue, s.values = eventQueue{}, values{}
 	return nil
 }
 
@@ -157,7 +159,10 @@ func (s *Subscription) Close() error {
 func (s *Subscription) pop() (Event, bool, error) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	e, ok := s.queue.pop()
+	e, ok := s.values.pop(s.queue.len() > 0)
+	if !ok {
+		e, ok = s.queue.pop()
+	}
 	if !ok {
 		if s.err != nil {
 			s.signal() // for others who wait
@@ -167,7 +172,7 @@ func (s *Subscription) pop() (Event, bool, error) {
 	if at := e.At(); !at.IsZero() {
 		s.at = at
 	}
-	if s.queue.len() > 0 {
+	if s.queue.len() > 0 || len(s.values.order) > 0 {
 		s.signal()
 	}
 	if s.err == nil && s.queue.below(s.o.BufferRecords/4, s.o.BufferBytes/4) {

@@ -144,6 +144,7 @@ type Namespace struct {
 	Slow        string        `key:"slow" default:"skip" enum:"skip disconnect" live:"at once" help:"What becomes of a subscriber that reads too slowly: it is told a gap, or closed with 4108."`
 	MaxBody     Size          `key:"max_body" default:"64KiB" min:"16" max:"16MiB" live:"at once" help:"Longest body of a record."`
 	History     bool          `key:"history" default:"true" live:"at once" help:"Whether clients may page through what is kept."`
+	Presence    bool          `key:"presence" default:"false" live:"new subscriptions" help:"Whether it is kept and told in NAME@presence who is subscribed; always so where a service runs."`
 	Latest      Latest        `key:"latest" live:"at once" help:"Records of class latest, of which only the newest of each key is kept."`
 }
 
@@ -188,6 +189,7 @@ func (n Namespace) Policy() channel.Policy {
 		BatchWindow: n.BatchWindow,
 		MaxBody:     int(n.MaxBody),
 		NoHistory:   !n.History,
+		Presence:    n.Presence,
 		Latest:      channel.Keep{Records: n.Latest.Records, Bytes: int(n.Latest.Bytes), Age: n.Latest.Age},
 		LatestEach:  n.Latest.PerUser,
 	}

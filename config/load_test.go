@@ -151,7 +151,7 @@ var refusals = []struct {
 	{"namespaces:\n  chat:\n    durable: true", "namespaces.chat.durable", 3, "set data"},
 	{"namespaces:\n  chat:\n    retention: {records: 0, bytes: 0}", "namespaces.chat.retention.records", 3, "has no bound"},
 	{"namespaces:\n  chat:\n    max_body: 1MiB", "namespaces.chat.max_body", 3, "limits.frame, 256KiB"},
-	{"namespaces:\n  chat:\n    presence: true", "namespaces.chat.presence", 3, "no setting"},
+	{"namespaces:\n  chat:\n    presences: true", "namespaces.chat.presences", 3, "no setting"},
 	{"namespaces:\n  chat: {}\n  chat: {}", "namespaces.chat", 3, "twice"},
 	{"namespaces: [chat]", "namespaces", 1, "is a section"},
 	{"listen: :1\nlisten: :2", "listen", 2, "twice"},

@@ -211,7 +211,7 @@ func TestSchemaRefusesWhatDoesNot(t *testing.T) {
 		"lisen: :1", "limits: {framme: 1}", "limits: {in_flight: many}", "limits: {in_flight: 0}", "limits: {in_flight: 1.5}", "limits: {frame: 64KB}", "limits: {frame: 99999999999}",
 		"limits: 7", "log: {level: loud}", "tls: {min_version: 1.1}", "heartbeat: {interval: 5}", "heartbeat: {interval: soon}", "limits: {handshakes: fast}", "origins: [1]",
 		"server_keys: [{name: a}]", "server_keys: [{key_file: a}]", "server_keys: [{name: a, key: b}]", "server_keys: {}", "auth: {issuers: [{issuer: a}]}",
-		"auth: {issuers: [{issuer: a, audience: b, keys: [{kid: x}]}]}", "namespaces: {'a:b': {}}", "namespaces: {a: {presence: true}}", "namespaces: {a: {durable: 1}}", "namespaces: []",
+		"auth: {issuers: [{issuer: a, audience: b, keys: [{kid: x}]}]}", "namespaces: {'a:b': {}}", "namespaces: {a: {presences: true}}", "namespaces: {a: {durable: 1}}", "namespaces: []",
 	} {
 		if conforms(sc, asJSON(t, text), "config") == nil {
 			t.Errorf("%q passes the schema", text)

@@ -13,11 +13,11 @@ import (
 	"carillon/wire"
 )
 
-// Publish sends a record on its way by its class. Logged: done after it is true, with the tier of its journal.
+// Publish sends a record on its way by its class. Logged and Latest: done after it is true, with the tier of its journal.
 // Fleeting: told to whoever listens now, and done at once. done only enqueues.
 func (g *Gateway) Publish(r channel.Record, done func(session.Ack, error)) {
 	switch r.Class {
-	case channel.Logged:
+	case channel.Logged, channel.Latest:
 		j := g.o.Journal(r.Channel)
 		tier := wire.Ack(j.Tier())
 		j.Append(r, func(at channel.Position, err error) {
@@ -31,8 +31,6 @@ func (g *Gateway) Publish(r channel.Record, done func(session.Ack, error)) {
 		r.Time = g.o.Clock().Truncate(time.Millisecond)
 		g.o.Feed.Carry([]channel.Record{r})
 		done(session.Ack{Level: wire.AckAccepted}, nil)
-	default:
-		done(session.Ack{}, &wire.Error{Code: wire.CodeUnsupported, Text: "This version keeps no records of class latest."})
 	}
 }
 
@@ -103,6 +101,9 @@ func publicError(err error) error {
 		{bus.ErrBusy, wire.CodeBusy},
 		{bus.ErrUnanswered, wire.CodeUnconfirmed},
 		{bus.ErrClosed, wire.CodeUnavailable},
+		{bus.ErrUnavailable, wire.CodeUnavailable},
+		{bus.ErrStopped, wire.CodeStopped},
+		{bus.ErrFailed, wire.CodeFailed},
 	} {
 		if errors.Is(err, known.err) {
 			return &wire.Error{Code: known.code}

@@ -164,8 +164,16 @@ func (g *Gateway) fill(n channel.Name, r *room, waiting []waiter, behind bool) (
 		if err != nil {
 			return channel.Position{}, behind, err
 		}
+		if err := g.fillTable(ctx, j, n); err != nil {
+			return channel.Position{}, behind, err
+		}
 		base, head = heads[0], heads[0]
 		behind = g.o.Hub.Fill(n, head, nil) != hub.NeedNone
+	}
+	if behind && filled {
+		if err := g.fillTable(ctx, j, n); err != nil {
+			return channel.Position{}, true, err
+		}
 	}
 	behind = behind || slices.ContainsFunc(waiting, func(w waiter) bool { return ahead(w.from, head) })
 	for tries := 0; behind && tries < catchUpTries; tries++ {

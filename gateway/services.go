@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"carillon/bus"
 	"carillon/channel"
 	"carillon/gateway/hub"
 	"carillon/journal"
@@ -20,7 +21,10 @@ func (g *Gateway) Command(c channel.Command, done func(channel.Reply, wire.Ack, 
 	}
 	level := wire.Ack(g.o.Journal(c.Channel).Tier())
 	g.o.Desk.Ask(c, func(r channel.Reply, err error) {
-		if err != nil {
+		switch {
+		case errors.Is(err, bus.ErrNoService): // there is one, as the policy says, only nobody runs it at this moment
+			err = &wire.Error{Code: wire.CodeUnavailable}
+		case err != nil:
 			err = publicError(err)
 		}
 		done(r, level, err)

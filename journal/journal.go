@@ -25,6 +25,7 @@ type Appender interface {
 	// record's position, or with one of the errors below. A record whose ID is known gets the position it got
 	// the first time, and is neither appended nor carried again. ErrClass, ErrEmpty, ErrBusy and ErrClosed say that
 	// nothing was appended and may come at once, from within Append and beside other calls.
+	// A Latest record needs a journal with Tables: done gets the zero position, and an empty body deletes. See Tables.
 	Append(r channel.Record, done func(channel.Position, error))
 }
 
@@ -36,7 +37,11 @@ type Reader interface {
 	Heads(ctx context.Context, ns []channel.Name) ([]channel.Position, error)
 }
 
-// Tables reads Latest records.
+// Tables reads Latest records. What is carried of them has a Rev, higher than any before in that channel and at least the
+// clock in microseconds, and At with nothing but the epoch; without a body it is a deletion. What is beyond channel.Policy's
+// bounds is deleted, and that is carried like any deletion, lowest Rev first: of a user with too many keys his own, after
+// his write; by age at the latest with the channel's next write. The newest stays whatever its size. To delete what is not
+// there changes nothing and carries nothing.
 type Tables interface {
 	// Latest returns the whole table of a channel by ascending Rev, without deletions. Records carry the epoch in At and a Rev.
 	Latest(ctx context.Context, n channel.Name) (Table, error)

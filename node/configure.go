@@ -20,7 +20,7 @@ func FromConfig(c *config.Config) (Options, error) {
 	o := Options{
 		Listen: c.Listen, Internal: c.InternalListen, Data: c.Data, Memory: int64(c.Limits.Memory),
 		Settings: settings(c), Limits: limits(c), Origins: c.Origins, Proxies: c.Networks(), DrainWindow: c.Drain.Window,
-		Logs: c.Limits.Channels, IDs: c.Limits.IDs, PrivateKeySets: c.Auth.JWKSPrivate, TLS13: c.TLS.MinVersion == "1.3",
+		MemoryBounds: MemoryBounds{Logs: c.Limits.Channels, IDs: c.Limits.IDs}, PrivateKeySets: c.Auth.JWKSPrivate, TLS13: c.TLS.MinVersion == "1.3",
 		MaxSession: c.Auth.SessionLifetime, Services: c.Services,
 		namespaces: new(namespaces),
 	}
@@ -183,7 +183,7 @@ func (n *Node) Reconfigure(c *config.Config) error {
 
 // try makes of the next options what could be refused, and throws it away; it returns their issuers.
 func (n *Node) try(next *Options) ([]auth.Issuer, error) {
-	all, err := next.issuers()
+	all, err := next.TokenIssuers()
 	if err != nil {
 		return nil, err
 	}

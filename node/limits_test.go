@@ -17,7 +17,7 @@ func TestRefusals(t *testing.T) {
 		{`{"type":"publish","id":7,"channel":"demo:x@presence","data":1}`, "forbidden"},
 		{`{"type":"publish","id":7,"channel":"@sys","data":1}`, "forbidden"},
 		{`{"type":"subscribe","id":7,"channel":"@sys"}`, "forbidden"},
-		{`{"type":"publish","id":7,"channel":"demo:x","data":1,"class":"latest"}`, "unsupported"},
+		{`{"type":"publish","id":7,"channel":"demo:x","data":1,"class":"latest"}`, "bad_request"},
 		{`{"type":"publish","id":7,"channel":"demo:x","data64":""}`, "bad_request"},
 		{`{"type":"publish","id":-7,"channel":"demo:x","data":1}`, "bad_request"},
 		{`{"type":"command","id":7,"channel":"demo:x","data":1}`, "no_service"},

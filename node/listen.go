@@ -28,6 +28,9 @@ const (
 	answerTimeout = 30 * time.Second // for the client to take a page; upgraded connections are not bound by it
 )
 
+// socketPath is where clients connect.
+const socketPath = "/ws"
+
 // listen opens the listeners: the internal one first, so that who asks for readiness finds it.
 func (n *Node) listen(ctx context.Context) error {
 	if n.o.Internal != "" {
@@ -60,8 +63,12 @@ func (n *Node) serve(ctx context.Context, l *listener, address, flag string, h h
 	if l == &n.public { // profiles of the internal listener take as long as asked for
 		l.server.ReadTimeout, l.server.WriteTimeout = bodyTimeout, answerTimeout
 	}
+	entrance := ws.StrictLines(tcp)
+	if l == &n.public && certificates == nil {
+		entrance = ws.NewFront(tcp, socketPath, n.survive(n.gates), n.o.Limits.HeaderTimeout)
+	}
 	l.done.Go(func() {
-		if err := l.server.Serve(ws.StrictLines(tcp)); !errors.Is(err, http.ErrServerClosed) {
+		if err := l.server.Serve(entrance); !errors.Is(err, http.ErrServerClosed) {
 			n.failed <- err
 		}
 	})
@@ -79,10 +86,10 @@ func (n *Node) common() api.Common {
 // outside is what clients see: sockets, the public API and, in dev, the first page.
 func (n *Node) outside() http.Handler {
 	o := api.PublicOptions{
-		Reader: readable{n.roles}, Gate: n.roles, Identify: n.judge.Identify, AllowOrigin: n.sockets.AllowsOrigin, Common: n.common(),
+		Reader: readable{n.roles}, Presence: present{n}, Gate: n.roles, Identify: n.judge.Identify, AllowOrigin: n.sockets.AllowsOrigin, Common: n.common(),
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/ws", n.gates)
+	mux.Handle(socketPath, n.gates)
 	if n.o.Dev {
 		o.Guest = signIn
 		mux.Handle("/", web.Handler())
@@ -104,7 +111,7 @@ func (n *Node) inside() (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics)
 	mux.Handle("/api/", api.Server(api.ServerOptions{
-		Keys: n.serverKeys, Publisher: n.roles, Announcer: n.roles, Reader: n.roles, Directory: n.roles, Rooms: n.roles,
+		Keys: n.serverKeys, Publisher: n.roles, Announcer: n.roles, Reader: n.roles, Directory: n.roles, Rooms: n.roles, Presence: present{n},
 		Issuer: n.issuer, Revoker: n.sys, Common: n.common(),
 	}))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
@@ -135,6 +142,11 @@ func (n *Node) readyz(w http.ResponseWriter, r *http.Request) {
 	journal := health{Name: "journal", OK: true}
 	if _, err := n.journal(channel.Sys).Heads(ctx, []channel.Name{channel.Sys}); err != nil {
 		journal.OK, journal.Why = false, err.Error()
+	}
+	if n.store != nil && journal.OK {
+		if err := n.store.Present(); err != nil {
+			journal.OK, journal.Why = false, err.Error()
+		}
 	}
 	checks = append(checks, journal)
 	status := http.StatusOK

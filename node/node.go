@@ -42,6 +42,8 @@ type Node struct {
 	gateway  *gateway.Gateway
 	sessions *session.Server
 	pressure *limit.Pressure
+	presence presenceParts
+	serving  serving
 	gates    *gates
 	judge    *judge
 	issuer   *issuer
@@ -56,7 +58,6 @@ type Node struct {
 	tasks            sync.WaitGroup
 	halt             chan struct{} // ends tasks
 	ending
-	failed chan error
 }
 
 // ending is how far a node has come with its end, and how it goes about it.
@@ -64,6 +65,7 @@ type ending struct {
 	draining    atomic.Bool
 	stopped     atomic.Bool
 	drainWindow atomic.Int64 // a time.Duration
+	failed      chan error   // a part ended that should not
 }
 
 // Start builds a node and makes it listen.
@@ -85,7 +87,8 @@ func New(ctx context.Context, o Options) (*Node, error) {
 		return nil, err
 	}
 	m := newMeters()
-	n := &Node{o: o, log: o.Log, meters: m, failed: make(chan error, 2), halt: make(chan struct{})}
+	n := &Node{o: o, log: o.Log, meters: m, halt: make(chan struct{})}
+	n.failed = make(chan error, 2)
 	n.drainWindow.Store(int64(o.DrainWindow))
 	n.sys = &sys{node: n}
 	n.sys.revocations = auth.NewRevocations(time.Now, n.sys.revoked)
@@ -109,22 +112,16 @@ func New(ctx context.Context, o Options) (*Node, error) {
 		return nil, err
 	}
 	formats := socketFormats()
-	n.hub = hub.New(encoders(formats), hub.Options{
-		Policy: o.Policies, Budget: o.Memory, Written: m.written,
-		Panicked: func(v any, w hub.Waker) { n.sessions.Broken(v, w) },
-	})
-	n.gateway = gateway.New(gateway.Options{
-		Policies: o.Policies, Journal: n.journal, Feed: feed, Hub: n.hub, Clock: time.Now,
-		Heard: func(r *channel.Record) { n.sessions.Heard(r) },
-	})
+	n.hub = n.newHub(formats)
+	n.gateway = n.newGateway(feed)
 	tickets := auth.NewTickets(nil)
 	n.judge = &judge{keys: n.keys, revocations: n.sys.revocations, tickets: tickets, dev: o.Dev}
 	n.issuer = &issuer{keys: n.keys, tickets: tickets}
 	n.gates = newGates(n)
-	n.pressure = limit.NewPressure(limit.DefaultPressureBounds())
+	n.openPresence()
 	n.sessions = session.NewServer(session.Options{
-		Settings: o.Settings, Backend: n.gateway, Ears: n.gateway, Hub: n.hub, Formats: formats,
-		Judge: n.judge, Traffic: n.gates.traffic, Pressure: n.pressure, Name: "carillon/" + o.Version, Log: o.Log,
+		Settings: o.Settings, Backend: n.gateway, Guard: n.gateway, Ears: n.gateway, Hub: n.hub, Formats: formats,
+		Judge: n.judge, Traffic: n.gates.traffic, Presence: n.presence.keeper, Pressure: n.pressure, Name: "carillon/" + o.Version, Log: o.Log,
 		Panicked: n.broke,
 	})
 	n.sockets = ws.New(ws.Options{
@@ -136,10 +133,35 @@ func New(ctx context.Context, o Options) (*Node, error) {
 		n.stop()
 		return nil, err
 	}
+	if err := n.work(ctx); err != nil {
+		n.stop()
+		return nil, err
+	}
 	m.read(n)
 	n.tasks.Go(func() { n.sys.tidy(n.halt) })
 	n.tasks.Go(func() { n.breathe(n.halt) })
 	return n, nil
+}
+
+// newGateway makes the seam between truth, hints and fan-out, and where services run the way to them.
+func (n *Node) newGateway(feed bus.Feed) *gateway.Gateway {
+	o := gateway.Options{
+		Policies: n.o.Policies, Journal: n.journal, Feed: feed, Hub: n.hub, Clock: time.Now,
+		Heard:   func(r *channel.Record) { n.sessions.Heard(r) },
+		Granted: func(c channel.Name, user string) { n.sessions.Granted(c, user) },
+	}
+	if n.serving.desk != nil {
+		o.Desk, o.Trail = n.serving.desk, n.serving.stage
+	}
+	return gateway.New(o)
+}
+
+// newHub makes the fan-out. A connection that panics on one of its workers ends alone.
+func (n *Node) newHub(formats []session.Format) *hub.Hub {
+	return hub.New(encoders(formats), hub.Options{
+		Policy: n.o.Policies, Budget: n.o.Memory, Written: n.meters.written, Tables: tableEncoders(formats),
+		Panicked: func(v any, w hub.Waker) { n.sessions.Broken(v, w) },
+	})
 }
 
 // openJournals opens where records become true.
@@ -148,6 +170,7 @@ func (n *Node) openJournals(ctx context.Context, carry journal.Carry) (err error
 	if o.Data != "" {
 		n.store, err = sqlite.Open(ctx, o.Data, sqlite.Options{
 			Policies: o.Policies, Carry: carry, Commits: m.commits, Batches: m.batches, Failures: &m.failures,
+			Trouble: n.storeTrouble, Stepped: n.stepped,
 		})
 		if err != nil {
 			return err
@@ -156,7 +179,16 @@ func (n *Node) openJournals(ctx context.Context, carry journal.Carry) (err error
 	n.memory = memory.New(memory.Options{
 		Policies: o.Policies, Carry: carry, MaxBytes: int(o.Memory), MaxLogs: o.Logs, MaxIDs: o.IDs, Commits: m.handed, Batches: m.together,
 	})
-	return nil
+	return n.openStage(ctx, carry)
+}
+
+// storeTrouble logs that the store is no longer where it was, or is again.
+func (n *Node) storeTrouble(err error) {
+	if err == nil {
+		n.log.Info("the store is where it was again")
+		return
+	}
+	n.log.Error("the store takes nothing", "error", err)
 }
 
 // follow makes the node hear what concerns all of it.
@@ -176,7 +208,11 @@ func (n *Node) ServeConn(nc net.Conn) error { return n.sockets.ServeConn(nc) }
 
 // journal is the one in which records of a channel become true.
 func (n *Node) journal(name channel.Name) gateway.Journal {
-	if n.store != nil && n.o.Policies(name).Durable {
+	p := n.o.Policies(name)
+	switch {
+	case p.Service && n.serving.stage != nil:
+		return n.serving.stage
+	case p.Durable && n.store != nil:
 		return n.store
 	}
 	return n.memory
@@ -210,6 +246,20 @@ func encoders(formats []session.Format) []hub.Encode {
 			dst = f.Framing.AppendMessage(dst, *buf, f.Protocol.Binary)
 			scratch.Put(buf)
 			return dst
+		})
+	}
+	return es
+}
+
+// tableEncoders are the same for a whole table of Latest records.
+func tableEncoders(formats []session.Format) []hub.EncodeTable {
+	var es []hub.EncodeTable
+	for _, f := range formats {
+		es = append(es, func(dst []byte, n channel.Name, epoch uint64, rs []channel.Record) []byte {
+			m := f.Protocol.Codec.AppendMessage(nil, &wire.Message{
+				Type: wire.MsgLatest, Channel: n, Table: wire.Table{Epoch: wire.EpochText(epoch), Records: rs},
+			})
+			return f.Framing.AppendMessage(dst, m, f.Protocol.Binary)
 		})
 	}
 	return es
@@ -265,8 +315,15 @@ func (n *Node) stop() {
 	close(n.halt)
 	n.tasks.Wait()
 	n.sockets.Close()
+	n.presence.keeper.Close()
+	n.stopServing()
 	n.gateway.Close()
 	n.memory.Close()
+	if s := n.serving.stage; s != nil && s != n.store {
+		if err := s.Close(); err != nil {
+			n.log.Error("closing the store of services", "error", err)
+		}
+	}
 	if n.store != nil {
 		if err := n.store.Close(); err != nil {
 			n.log.Error("closing the store", "error", err)

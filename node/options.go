@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"carillon/channel"
@@ -36,8 +37,8 @@ type Options struct {
 	Proxies      []netip.Prefix   // proxies whose word about the address of a client counts
 	Certificates *ws.Certificates // encrypts the public listener
 	TLS13        bool             // speak nothing older
-	Logs, IDs    int              // bounds of the memory journal; default its own
-	MaxSession   time.Duration    // of tokens under Secret; default auth.DefaultSession
+	MemoryBounds
+	MaxSession time.Duration // of tokens under Secret; default auth.DefaultSession
 	// PrivateKeySets lets key sets come from private addresses.
 	PrivateKeySets bool
 	DrainWindow    time.Duration // time across which clients are asked to leave; 0: all at once
@@ -49,6 +50,9 @@ type Options struct {
 
 	namespaces *namespaces // those of Policies, where they come from a configuration
 }
+
+// MemoryBounds bound the memory journal; 0: its own defaults.
+type MemoryBounds struct{ Logs, IDs int }
 
 // Limits bound who comes in and how fast. Zero fields are no bound.
 type Limits struct {
@@ -88,7 +92,7 @@ func (o *Options) complete() error {
 	if o.Policies == nil {
 		o.Policies = policies(o.Durable)
 	}
-	o.Policies = withSys(withServices(o.Policies, o.Services, o.Data != ""), o.Data != "")
+	o.Policies = withSys(withParts(withServices(o.Policies, o.Services, o.Data != ""), o.Dev), o.Data != "")
 	if o.Dev {
 		for _, address := range []string{o.Listen, o.Internal} {
 			if err := loopbackOnly(address); err != nil {
@@ -101,7 +105,7 @@ func (o *Options) complete() error {
 
 // keys are those that tokens are checked with.
 func (o *Options) keys(revocations *auth.Revocations, sets *jwks.Follower) (*auth.Keys, error) {
-	issuers, err := o.issuers()
+	issuers, err := o.TokenIssuers()
 	if err != nil {
 		return nil, err
 	}
@@ -118,8 +122,9 @@ func (o *Options) keys(revocations *auth.Revocations, sets *jwks.Follower) (*aut
 	return nil, errors.New("serve needs a secret for tokens: put at least 32 random bytes into a file (head -c 48 /dev/urandom | base64 > secret) and set CARILLON_SECRET_FILE to its path; or use dev on this machine alone")
 }
 
-// issuers are those of the options, and the server itself if it has a secret.
-func (o *Options) issuers() ([]auth.Issuer, error) {
+// TokenIssuers are all whose tokens are good: those of Issuers, and the server itself if it has a Secret. It makes tokens
+// with that, unless one of Issuers has a key to make them with: then Secret only checks what it made before.
+func (o *Options) TokenIssuers() ([]auth.Issuer, error) {
 	if len(o.Secret) == 0 {
 		return o.Issuers, nil
 	}
@@ -127,7 +132,13 @@ func (o *Options) issuers() ([]auth.Issuer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append([]auth.Issuer{{Name: auth.LocalIssuer, Audience: auth.LocalIssuer, Signer: key, MaxSession: o.MaxSession}}, o.Issuers...), nil
+	own := auth.Issuer{Name: auth.LocalIssuer, Audience: auth.LocalIssuer, MaxSession: o.MaxSession}
+	if slices.ContainsFunc(o.Issuers, func(is auth.Issuer) bool { return is.Signer.Signs() }) {
+		own.Keys = []auth.Key{key}
+	} else {
+		own.Signer = key
+	}
+	return append([]auth.Issuer{own}, o.Issuers...), nil
 }
 
 func loopbackOnly(address string) error {

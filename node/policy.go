@@ -79,7 +79,10 @@ func (j *judge) Identify(token string) (*auth.Identity, error) {
 }
 
 func guest(user string) (*auth.Identity, error) {
-	id, err := auth.NewIdentity(user, []auth.Capability{{Channels: []string{"*"}, Can: []string{"*"}}}, time.Time{})
+	id, err := auth.NewIdentity(user, []auth.Capability{
+		{Channels: []string{"*"}, Can: []string{"*"}},
+		{Channels: []string{"user:*"}, Can: []string{"presence"}}, // whether others are there
+	}, time.Time{})
 	if err == nil {
 		id.Issued = time.Now()
 	}

@@ -1,16 +1,24 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"carillon/app"
+	"carillon/app/chat"
+	"carillon/app/counter"
+	"carillon/bus/local"
 	"carillon/channel"
+	"carillon/journal"
+	"carillon/store/sqlite"
+	"carillon/worker"
 )
 
 // services are the applications of this program. Each owns the namespace of its name where a node is told to run it.
 func services() []app.Service {
-	return []app.Service{}
+	return []app.Service{chat.Service(), counter.Service()}
 }
 
 // Services lists the names of all applications there are.
@@ -21,40 +29,109 @@ func Services() (names []string) {
 	return names
 }
 
-// find picks applications by name.
-func find(names []string) (found []app.Service, err error) {
+// Service finds an application by name.
+func Service(name string) (app.Service, error) {
 	all := services()
-	for _, name := range names {
-		i := slices.IndexFunc(all, func(s app.Service) bool { return s.Name == name })
-		if i < 0 {
-			return nil, fmt.Errorf("there is no service %q; there are: %v", name, Services())
-		}
-		found = append(found, all[i])
+	i := slices.IndexFunc(all, func(s app.Service) bool { return s.Name == name })
+	if i < 0 {
+		return app.Service{}, fmt.Errorf("there is no service %q; there are: %v", name, Services())
 	}
-	return found, nil
+	return all[i], nil
 }
 
 // serviceBody is the largest command of a service, in bytes.
-const serviceBody = 16 << 10
+const serviceBody = 32 << 10
 
 // withServices lays down what holds in the namespaces that services own: they write the log and say who reads it, and it
-// lasts if anything does.
+// lasts if anything does. What they keep as Latest is theirs to bound.
 func withServices(plain func(channel.Name) channel.Policy, names []string, lasts bool) func(channel.Name) channel.Policy {
 	if len(names) == 0 {
 		return plain
 	}
 	return func(n channel.Name) channel.Policy {
 		p := plain(n)
-		base, part := n.Part()
-		if !slices.Contains(names, base.Namespace()) {
+		if _, part := n.Part(); part != "" || !slices.Contains(names, n.Namespace()) {
 			return p
 		}
-		p.Guarded = true
-		if part == "" {
-			p.Service, p.Durable, p.Presence = true, lasts, true
-			p.Retention = channel.Keep{}
-			p.MaxBody = serviceBody
-		}
+		p.Service, p.Guarded, p.Presence, p.Durable = true, true, true, lasts
+		p.Retention, p.Latest, p.LatestEach = channel.Keep{}, channel.Keep{}, 0
+		p.MaxBody = serviceBody
 		return p
 	}
+}
+
+// serving is what runs services: a desk that takes commands, workers that work them off, and the store in which they
+// become true.
+type serving struct {
+	desk    *local.Desk
+	stage   *sqlite.Store // the store of the node; one of its own in memory, where nothing lasts
+	workers []*worker.Worker
+	running sync.WaitGroup // of workers
+}
+
+// openStage opens where services become true; nothing where none runs.
+func (n *Node) openStage(ctx context.Context, carry journal.Carry) (err error) {
+	s := &n.serving
+	if len(n.o.Services) == 0 {
+		return nil
+	}
+	s.desk = local.NewDesk()
+	if s.stage = n.store; s.stage == nil {
+		s.stage, err = sqlite.OpenMemory(ctx, sqlite.Options{
+			Policies: n.o.Policies, Carry: carry, Commits: n.meters.commits, Batches: n.meters.batches, Failures: &n.meters.failures,
+			Stepped: n.stepped,
+		})
+	}
+	return err
+}
+
+// stepped tells the gateway that a service has committed.
+func (n *Node) stepped() {
+	if g := n.gateway; g != nil {
+		g.Stepped()
+	}
+}
+
+// work starts the workers. Commands that come before are told to come again.
+func (n *Node) work(ctx context.Context) error {
+	if len(n.o.Services) == 0 {
+		return nil
+	}
+	if err := n.gateway.Follow(ctx); err != nil {
+		return fmt.Errorf("following services: %w", err)
+	}
+	for _, name := range n.o.Services {
+		service, err := Service(name)
+		if err != nil {
+			return err
+		}
+		w, err := worker.New(worker.Options{
+			Service: service, Stage: n.serving.stage, Agenda: n.serving.stage, Desk: n.serving.desk, Log: n.log,
+		})
+		if err != nil {
+			return err
+		}
+		n.serving.workers = append(n.serving.workers, w)
+		n.serving.running.Go(func() {
+			if err := w.Run(context.Background()); err != nil {
+				n.log.Error("a service ended", "service", name, "error", err)
+				select {
+				case n.failed <- fmt.Errorf("service %s: %w", name, err):
+				default: // somebody else has failed before
+				}
+			}
+		})
+	}
+	return nil
+}
+
+// stopServing ends the workers after what they took in hand, and forgets who waits.
+func (n *Node) stopServing() {
+	for _, w := range n.serving.workers {
+		w.Close()
+	}
+	if n.serving.desk != nil {
+		n.serving.desk.Close()
+	}
+	n.serving.running.Wait()
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -106,9 +107,17 @@ func (s *sys) decide(r api.Revocation, keep time.Duration) (auth.Revocation, err
 	case r.User != "":
 		return s.revocations.OfUser(r.User, keep)
 	case r.Token != "":
-		return s.revocations.OfToken(auth.LocalIssuer, r.Token, keep)
+		return s.revocations.OfToken(s.minter(), r.Token, keep)
 	}
 	return s.revocations.OfConn(r.Connection, keep)
+}
+
+// minter is the issuer whose tokens are meant where one is named by its id alone.
+func (s *sys) minter() string {
+	if s.node.keys == nil {
+		return auth.LocalIssuer
+	}
+	return cmp.Or(s.node.keys.Minter(), auth.LocalIssuer)
 }
 
 // sweepEvery is how often what is over is forgotten.

@@ -20,7 +20,7 @@ var (
 		"token_expired", "rate_limited", "slow", "no_sign_of_life", "state_lost", "overloaded", "drain", Other)
 	// LabelRequest holds the types of requests.
 	LabelRequest = NewLabel("type", "connect", "refresh", "subscribe", "unsubscribe", "publish", "command", "history",
-		"presence", "ping", "pong", Other)
+		"presence", "leave", "ping", "pong", Other)
 	// LabelRefusal is why a handshake was refused.
 	LabelRefusal = NewLabel("reason", "malformed", "origin", "version", "shutdown", "address_rate", "address_open",
 		"queue_full", "too_late", "strangers", "node_full", "tls", Other)
@@ -37,6 +37,8 @@ var (
 	LabelMap = NewLabel("map", "user_open", "address_open", "address_rate", "bad_tokens")
 	// LabelRank is a place in a distribution that is looked at only now and then.
 	LabelRank = NewLabel("rank", "p50", "p99", "max")
+	// LabelPresence is what became of a user's presence in a channel.
+	LabelPresence = NewLabel("event", "came", "left")
 	// LabelPart names the parts of the server that survive a panic.
 	LabelPart = NewLabel("part", "connection", "http")
 )
@@ -84,6 +86,24 @@ var (
 		"Gaps told to subscribers, by reason", []*Label{LabelGap}}
 	Resumes = &Metric{"carillon_resumes_total", KindCounter,
 		"Subscribes that named a position, by outcome", []*Label{LabelResume}}
+)
+
+// Presence.
+var (
+	PresenceMembers = &Metric{"carillon_presence_members", KindGauge,
+		"Users in channels whose presence is kept, each once a channel, and users who are connected", nil}
+	PresenceEvents = &Metric{"carillon_presence_events_total", KindCounter,
+		"Users who came into a channel or left it, connecting counted as one; coming back within the debounce is no event", []*Label{LabelPresence}}
+	PresenceUpdates = &Metric{"carillon_presence_updates_total", KindCounter,
+		"Values of presence that were written, at most one in an interval and channel", nil}
+	PresenceCoalesced = &Metric{"carillon_presence_coalesced_total", KindCounter,
+		"Changes of presence that were told in the update of another one, or undid each other", nil}
+	PresenceDelayed = &Metric{"carillon_presence_delayed_total", KindCounter,
+		"Updates of presence put off beyond a second, by what the node was short of", []*Label{LabelDrop}}
+	PresenceInterval = &Metric{"carillon_presence_interval_seconds", KindGauge,
+		"Least time between two updates of a channel's presence: 1, or 5 and 15 while all fleeting records are dropped", nil}
+	PresenceRefused = &Metric{"carillon_presence_refused_total", KindCounter,
+		"Users whose presence was not kept because there was no room for more", nil}
 )
 
 // Fan-out.
@@ -148,6 +168,7 @@ func Catalogue() []*Metric {
 		Connections, ConnectionsOpened, ConnectionsEnded, Strangers, HandshakesRefused, HandshakesWaiting, HandshakeWait,
 		BytesIn, BytesOut,
 		Requests, Errors, RecordsIn, RecordsOut, RecordsDropped, PublishWrite, PublishAck, Gaps, Resumes,
+		PresenceMembers, PresenceEvents, PresenceUpdates, PresenceCoalesced, PresenceDelayed, PresenceInterval, PresenceRefused,
 		CursorLag, Visits, Resumed, FanoutQueueLength, FanoutBusyTime, Encoded, Rooms, Cursors, RingBytes, RingBudget, RingCut,
 		CommitRecords, CommitTime, CommitFailures, CommitQueue,
 		Limited, LimitKeys, LimitOverflows, PressureLevel, PressureChanges, Panics, LogSuppressed,

@@ -37,6 +37,8 @@ const (
 	CodeUnsupported   Code = "unsupported"
 	CodeNoService     Code = "no_service"
 	CodeBusy          Code = "busy"
+	CodeStopped       Code = "stopped"
+	CodeFailed        Code = "failed"
 	CodeInternal      Code = "internal"
 )
 
@@ -131,6 +133,10 @@ var codeTable = [...]CodeInfo{
 		"Check the name before the colon, or use publish: a namespace without a service is plain."},
 	{CodeBusy, 0, true, "Too much is waiting; nothing was done.",
 		"Send the same request with the same idem again, after a short wait."},
+	{CodeStopped, 0, true, "The service of this channel failed and is being brought back.",
+		"Send the same request with the same idem again, after retry_after; if it lasts, an operator has to look."},
+	{CodeFailed, 0, false, "The service fails on this command; nothing was done.",
+		"Do not send it again; the server's log has the details."},
 	{CodeInternal, 0, true, "Something failed inside the server; the outcome is not known.",
 		"Send the same request with the same idem again; the server's log has the details."},
 }

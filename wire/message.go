@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"strconv"
 	"time"
 
 	"carillon/channel"
@@ -157,3 +158,6 @@ type Seen struct {
 	Online bool
 	Last   time.Time
 }
+
+// EpochText is an epoch as Table has it.
+func EpochText(epoch uint64) string { return strconv.FormatUint(epoch, 36) }

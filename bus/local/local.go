@@ -1,6 +1,7 @@
-// Package local is the bus of a single node: what is carried is delivered here, at once, on the goroutine that carries.
+// Package local is the bus of a single node: what is carried is delivered here, at once, on the goroutine that carries;
+// what is asked waits in memory for whoever owns the service in this process.
 // It loses, repeats and reorders nothing and never has trouble. It must stay cheap for channels nobody joined, since
-// every record of the node passes through it. Start with Feed.
+// every record of the node passes through it. Start with Feed, or Desk.
 package local
 
 import (

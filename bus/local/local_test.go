@@ -19,6 +19,10 @@ func TestFeed(t *testing.T) {
 	bustest.Run(t, func(_ testing.TB, in bus.In) (bus.Feed, func()) { return local.New(in), func() {} })
 }
 
+func TestDesk(t *testing.T) {
+	bustest.RunDesk(t, func(testing.TB) (bus.Desk, func()) { d := local.NewDesk(); return d, d.Close })
+}
+
 func benchFeed() *local.Feed {
 	f := local.New(bus.In{Records: func([]channel.Record) {}})
 	for i := range 10_000 {

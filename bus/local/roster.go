@@ -39,7 +39,7 @@ type Roster struct {
 	o      RosterOptions
 	seed   maphash.Seed
 	count  atomic.Int64 // users in channels
-	next   atomic.Uint32
+	sweeps atomic.Uint64
 	shards [shardCount]rosterShard
 	seen   lastSeen
 }
@@ -67,7 +67,7 @@ type stay struct {
 	conn    uint64              // one of his connections; 0: none is left, and he is in the queue of those who are away
 	others  map[uint64]struct{} // further connections; nil for nearly everybody
 	lost    time.Time           // when the last one went, if conn is 0
-	told    bool                // Sweep is telling that he is gone: whoever enters now enters anew
+	told    uint64              // the call of Sweep that is telling that he is gone: whoever enters now enters anew
 
 	prev, next *stay // in awayQueue
 }
@@ -137,8 +137,8 @@ func (sh *rosterShard) again(s *stay, m bus.Member) (first bool) {
 	switch {
 	case s.conn == 0:
 		sh.away.remove(s)
-		if first = s.told; first {
-			s.told, s.since = false, m.Since
+		if first = s.told != 0; first {
+			s.told, s.since = 0, m.Since
 		}
 		s.conn, s.lost = m.Conn, time.Time{}
 	case s.conn != m.Conn:

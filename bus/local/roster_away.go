@@ -43,25 +43,25 @@ func (q *awayQueue) remove(s *stay) {
 func (r *Roster) Sweep(limit int, tell func([]bus.Member)) error {
 	now := r.o.Clock()
 	due := now.Add(-r.o.Debounce)
-	begin := r.next.Add(1)
-	for i := range uint32(shardCount) {
+	call := r.sweeps.Add(1)
+	for i := range uint64(shardCount) {
 		if limit <= 0 {
 			break
 		}
-		limit -= r.sweepShard(&r.shards[(begin+i)%shardCount], due, limit, tell)
+		limit -= r.sweepShard(&r.shards[(call+i)%shardCount], call, due, limit, tell)
 	}
 	r.seen.forget(now.Add(-r.o.SeenFor))
 	return nil
 }
 
 // sweepShard ends up to limit stays and counts them: marked first, told without a lock, and forgotten afterwards.
-func (r *Roster) sweepShard(sh *rosterShard, due time.Time, limit int, tell func([]bus.Member)) int {
+func (r *Roster) sweepShard(sh *rosterShard, call uint64, due time.Time, limit int, tell func([]bus.Member)) int {
 	var gone []*stay
 	var told []bus.Member
 	sh.mu.Lock()
 	for s := sh.away.first; s != nil && len(gone) < limit && !s.lost.After(due); s = sh.away.first {
 		sh.away.remove(s)
-		s.told = true
+		s.told = call
 		gone, told = append(gone, s), append(told, s.member())
 	}
 	sh.mu.Unlock()
@@ -72,7 +72,7 @@ func (r *Roster) sweepShard(sh *rosterShard, due time.Time, limit int, tell func
 	sh.mu.Lock()
 	ended := gone[:0]
 	for _, s := range gone {
-		if s.told { // else he came back while it was told
+		if s.told == call { // else he came back while it was told
 			r.end(sh, s)
 			ended = append(ended, s)
 		}

@@ -15,12 +15,12 @@ type devCommand struct {
 
 // Help is shown by --help.
 func (devCommand) Help() string {
-	return `Everybody on this machine may connect without a token and do everything, so it listens on loopback addresses alone, and its limits are wide. A page at / shows the live traffic of a channel. With CARILLON_SECRET_FILE set, clients may also bring tokens, which are then checked.
+	return `Everybody on this machine may connect without a token and do everything, so it listens on loopback addresses alone, and its limits are wide. All services run, and the pages at / show them at work. With CARILLON_SECRET_FILE set, clients may also bring tokens, which are then checked.
 
 Examples:
 
 	carillon dev
-	carillon dev --data ./data --durable games --durable chat
+	carillon dev --data ./data --durable games --durable news
 
 Environment: CARILLON_CONFIG, CARILLON_SECRET_FILE and every setting (carillon config env), NO_COLOR.`
 }
@@ -29,6 +29,7 @@ Environment: CARILLON_CONFIG, CARILLON_SECRET_FILE and every setting (carillon c
 // address. A setting that somebody made wins.
 var devDefaults = map[string]string{
 	"listen":                         "127.0.0.1:8000",
+	"services":                       "chat counter",
 	"limits.connections":             "1000000",
 	"limits.connections_per_user":    "1000",
 	"limits.connections_per_ip":      "1000000",

@@ -29,10 +29,12 @@ type commands struct {
 	Sub     subCommand     `cmd:"" group:"talk" help:"Print the records of channels as they come."`
 	Pub     pubCommand     `cmd:"" group:"talk" help:"Publish one record, or every line of standard input."`
 	History historyCommand `cmd:"" group:"talk" help:"Print what a channel keeps."`
+	Call    callCommand    `cmd:"" group:"talk" help:"Send a command to the service of a channel."`
 
 	Config config.Command       `cmd:"" group:"care" help:"Check, explain and write the configuration of a server."`
 	Doctor config.DoctorCommand `cmd:"" group:"care" help:"Say whether this machine can carry what the configuration promises."`
 	Token  tokenCommand         `cmd:"" group:"care" help:"Make and check the tokens of clients."`
+	Replay replayCommand        `cmd:"" group:"care" help:"Prove what is kept of a service's channel."`
 
 	Bench      bench.Command     `cmd:"" group:"tools" help:"Put load on a server and measure it."`
 	Explain    explainCommand    `cmd:"" group:"tools" help:"Say what an error or close code means, and what to do."`

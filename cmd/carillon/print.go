@@ -18,9 +18,10 @@ type shownRecord struct {
 	Offset  uint64          `json:"offset,omitempty"`
 	At      string          `json:"at,omitempty"`
 	Time    int64           `json:"time"`
-	From    string          `json:"from,omitempty"`
+	From    string          `json:"user,omitempty"`
 	Class   string          `json:"class,omitempty"`
 	Key     string          `json:"key,omitempty"`
+	Rev     uint64          `json:"rev,omitempty"`
 	Data    json.RawMessage `json:"data,omitempty"`
 	Data64  []byte          `json:"data64,omitempty"`
 }
@@ -33,7 +34,7 @@ func appendJSON(dst []byte, r *channel.Record) []byte {
 	}
 	switch r.Class {
 	case channel.Latest:
-		s.Class = "latest"
+		s.Class, s.Rev = "latest", r.Rev
 	case channel.Fleeting:
 		s.Class = "fleeting"
 	}
@@ -54,7 +55,8 @@ func appendJSON(dst []byte, r *channel.Record) []byte {
 	return append(dst, b.Bytes()...)
 }
 
-// appendHuman appends a record as one line for people: time, offset, sender, body; the channel where there are several.
+// appendHuman appends a record as one line for people: time, offset, sender, body; the channel where there are several, and
+// the key of a latest value.
 func appendHuman(dst []byte, r *channel.Record, s style, named bool) []byte {
 	dst = append(dst, s.dim(r.Time.Local().Format("15:04:05.000"))...)
 	if named {
@@ -65,6 +67,9 @@ func appendHuman(dst []byte, r *channel.Record, s style, named bool) []byte {
 		at = fmt.Sprint(r.At.Offset)
 	}
 	dst = fmt.Appendf(dst, "  %s  %s  ", s.bold(fmt.Sprintf("%5s", at)), s.green(printable(shortened(r.From))))
+	if r.Class == channel.Latest {
+		dst = append(append(dst, s.blue(printable(r.Key))...), " = "...)
+	}
 	return append(append(dst, body(r)...), '\n')
 }
 
@@ -82,6 +87,8 @@ func shortened(user string) string {
 // body is what people see of a body.
 func body(r *channel.Record) string {
 	switch {
+	case len(r.Body) == 0 && r.Class == channel.Latest:
+		return "(deleted)"
 	case len(r.Body) == 0:
 		return "(erased)"
 	case r.Binary:

@@ -70,16 +70,9 @@ func judge(c *config.Config) (found []config.Problem) {
 
 // keysOf are the keys that a node with these options checks tokens with; nil if it has none.
 func keysOf(o node.Options) (*auth.Keys, error) {
-	issuers := slices.Clone(o.Issuers)
-	if len(o.Secret) > 0 {
-		key, err := auth.SecretKey("", o.Secret)
-		if err != nil {
-			return nil, err
-		}
-		issuers = append(issuers, auth.Issuer{Name: auth.LocalIssuer, Audience: auth.LocalIssuer, Signer: key, MaxSession: o.MaxSession})
-	}
-	if len(issuers) == 0 {
-		return nil, nil
+	issuers, err := o.TokenIssuers()
+	if err != nil || len(issuers) == 0 {
+		return nil, err
 	}
 	return auth.New(issuers, auth.Options{Now: time.Now})
 }

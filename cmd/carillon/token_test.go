@@ -63,7 +63,7 @@ func TestTokenEndToEnd(t *testing.T) {
 	sub := call{args: []string{"sub", "chat:lobby", "--count", "1", "--url", url}, env: []string{"CARILLON_TOKEN_FILE=" + writeFile(t, "token", reader+"\n")}}.start(t)
 	sub.awaitErr("listening to chat:lobby as bob")
 	call{args: []string{"pub", "chat:lobby", "1", "--url", url}, env: []string{"CARILLON_TOKEN=" + ann}}.run(t).want(t, exitOK)
-	if m := sub.object(); m["from"] != "ann" || m["data"] != 1.0 {
+	if m := sub.object(); m["user"] != "ann" || m["data"] != 1.0 {
 		t.Errorf("record: %v", m)
 	}
 	for _, c := range []struct {

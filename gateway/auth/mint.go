@@ -36,6 +36,14 @@ var (
 	errTokenID  = errors.New("a token id has 1 to 128 printable ASCII characters without spaces")
 )
 
+// Minter is the issuer in whose name tokens are made here; "" if none are.
+func (k *Keys) Minter() string {
+	if is := k.ring.Load().signer; is != nil {
+		return is.Name
+	}
+	return ""
+}
+
 // MintConnect makes a connect token that lives MaxConnectToken at most, for one who is about to connect.
 func (k *Keys) MintConnect(g Grant) (string, error) {
 	if g.TTL > MaxConnectToken {

@@ -11,14 +11,26 @@ import (
 
 // Encode appends one framed record in one format to dst. It must be pure: it is called under the lock of a room, once
 // per record and format however many subscribers there are, and must not keep r or write to anything but dst.
-// r holds what subscribers are shown: ID, Age and Rev are not kept, Time has millisecond precision and is in UTC.
+// r holds what subscribers are shown: ID and Age are not kept, Time has millisecond precision and is in UTC.
 type Encode func(dst []byte, r *channel.Record) []byte
+
+// EncodeTable is Encode for the message that holds all Latest records of a channel, by ascending Rev.
+type EncodeTable func(dst []byte, n channel.Name, epoch uint64, rs []channel.Record) []byte
+
+// Table is the Latest records of a channel as its journal has them: by ascending Rev, without deletions. Rev is the highest
+// ever given there.
+type Table struct {
+	Epoch   uint64
+	Rev     uint64
+	Records []channel.Record
+}
 
 // Options of a Hub; the zero value of each field means its default.
 type Options struct {
 	Workers int                               // fan-out workers; default GOMAXPROCS-1, at least 1
 	Budget  int64                             // bytes of rings and runs of this node; default DefaultBudget
 	Policy  func(channel.Name) channel.Policy // default channel.DefaultPolicy for every name; called with no lock held
+	Tables  []EncodeTable                     // by format; none: Latest records are ignored
 	Written *observe.Histogram                // time from Record.Came to the record's first write to somebody; may be nil
 	// Panicked is called where a method of w panicked with v, above the stack of that: it ends the connection of w, and
 	// must not wait. The worker goes on. nil: the process ends.
@@ -34,14 +46,16 @@ type Need uint8
 const (
 	// NeedNone: the ring holds all that was told, or nobody here cares for the channel.
 	NeedNone Need = iota
-	// NeedHole: records between the ring's head and what was told are missing. Read from the head on, then Fill.
+	// NeedHole: records between the ring's head and what was told are missing, or Latest records. Read from the head on, then
+	// Fill; and FillTable.
 	NeedHole
 	// NeedDiverged: what was told does not belong to the ring's past. Read up to the journal's head, then Fill.
 	NeedDiverged
 )
 
 // From says where a cursor begins. After: right behind that position. Otherwise Rewind: that many records before the
-// head, or as many as the ring holds. Neither: at the head. After wins over Rewind.
+// head, or as many as the ring holds. Neither: at the head. After wins over Rewind. Whoever follows a position may hold
+// Latest records: he is given the table even where it became empty; others only where it holds something.
 type From struct {
 	After  channel.Position
 	Rewind int
@@ -81,6 +95,14 @@ type Waker interface {
 	Wake(c *Cursor)
 	// Resume goes on with what the connection left off when it called Hub.Again.
 	Resume()
+}
+
+// Nearby is a Waker whose Near reads the memory that Wake will need first, and does no more: workers call it for a
+// handful of connections before they wake them, so that what is not in the cache is fetched for all of them side by
+// side. The number means nothing.
+type Nearby interface {
+	// Near never blocks and takes no lock.
+	Near() uint32
 }
 
 // Stats are figures of a hub. Rooms to Bytes are of this moment, the others count since New.

@@ -45,7 +45,13 @@ func (r *room) attach(from From, format int, origin uint64, w Waker) (*Cursor, S
 	rn.cursors++
 	c := &Cursor{room: r, waker: w, origin: origin, epoch: at.Epoch, at: at.Offset, tag: at.Tag, to: at.Offset, format: uint8(format), chain: r.chain}
 	if s := r.crowd.side; s != nil {
-		c.side, c.sideTo = s.ring.offset(), s.ring.offset()
+		c.side = s.ring.offset()
+	}
+	if l := r.latest; l != nil {
+		c.table = &reading{rev: l.rev, past: l.past}
+		if l.live() > 0 || !from.After.IsZero() {
+			c.table.past = noPast
+		}
 	}
 	r.crowd.seat(r, c)
 	r.hub.cursors.Add(1)
@@ -69,6 +75,7 @@ func (r *room) detach(c *Cursor) {
 			r.charge(-s.runs[c.format].clear())
 			s.runs[c.format] = nil
 		}
+		r.unencode(int(c.format))
 	}
 	if r.crowd.cursors == 0 {
 		r.disarm()

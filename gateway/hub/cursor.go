@@ -11,7 +11,7 @@ import (
 //
 // Its fields belong to the lock of the room, but for handed and skips, which are the holder's, and sent, by which Wrote
 // says without the lock that all of it went out; whoever takes the lock next settles that. Between Ready and Wrote nobody
-// else changes at, to, side and sideTo.
+// else changes at, to, side and typed.
 type Cursor struct {
 	room   *room
 	waker  Waker
@@ -23,19 +23,22 @@ type Cursor struct {
 	epoch, at, tag uint64   // everything up to at went out
 	to             uint64   // everything up to to was handed out by the last Ready
 	seg            *segment // where what was handed out begins
-	side, sideTo   uint64   // the same for Fleeting records
+	side           uint64   // the same as at for Fleeting records
 	sideSeg        *segment
-	handed         uint32 // bytes handed out by the last Ready
-	sideHanded     uint32 // of those, Fleeting
+	table          *reading // the same for Latest records; nil: there were none
+	handed         uint32   // bytes handed out by the last Ready
+	sideHanded     uint32   // of those, Fleeting
 	format         uint8
-	skips          bool // the last Ready passed over records, so that the offsets do not tell how many it handed out
+	typed          uint8 // Fleeting records after side that were handed out, or passed over, by the last Ready
+	skips          bool  // the last Ready passed over records, so that the offsets do not tell how many it handed out
 	sent           atomic.Bool
 }
 
 // Ready appends to dst what the cursor is due: whole framed records, shared by all who read them and never to be
 // changed, up to about budget bytes but at least one record. More says that there is more. It encodes at most 64 KiB.
 // What was handed out before and not reported to Wrote is handed out again. With a Loss there are no bytes: the cursor
-// has moved, and the next Ready goes on from Loss.At. Fleeting records come only behind all Logged ones.
+// has moved, and the next Ready goes on from Loss.At. Fleeting records come only behind all Logged ones. The table of
+// Latest records comes before all, whole and whatever the budget; of its changes only the newest of each entry.
 func (c *Cursor) Ready(dst [][]byte, budget int) (bufs [][]byte, more bool, loss Loss) {
 	c.room.mu.Lock()
 	defer c.room.mu.Unlock() // deferred: where an Encode panics, the room must not stay locked for all others
@@ -49,8 +52,11 @@ func (c *Cursor) next(dst [][]byte, left int) (bufs [][]byte, more bool, loss Lo
 	r := c.room
 	c.settle()
 	c.handed, c.sideHanded, c.skips = 0, 0, false
-	c.to, c.sideTo = c.at, c.side
+	c.to, c.typed = c.at, 0
 	c.seg, c.sideSeg = nil, nil
+	if c.table != nil {
+		c.table.drop()
+	}
 	if c.stripe == nil {
 		return dst, false, Loss{}
 	}
@@ -59,6 +65,10 @@ func (c *Cursor) next(dst [][]byte, left int) (bufs [][]byte, more bool, loss Lo
 		return dst, !c.caughtUp(), loss
 	}
 	head := r.ring.offset()
+	if busy := c.at < head || c.pendingSide(); r.latest != nil && c.tableTurn(busy) {
+		dst, more = c.gatherTable(dst, left)
+		return dst, more || busy, Loss{}
+	}
 	if c.at < head && left > 0 {
 		dst = c.gatherLogged(dst, head, left)
 		left -= int(c.handed)
@@ -66,7 +76,7 @@ func (c *Cursor) next(dst [][]byte, left int) (bufs [][]byte, more bool, loss Lo
 	if s := r.crowd.side; s != nil && s.ring.offset() != c.side {
 		dst = c.gatherSide(dst, s, left, c.to == head)
 	}
-	return dst, c.to < head || c.pendingSide(), Loss{}
+	return dst, c.to < head || c.pendingSide() || c.tableDue(), Loss{}
 }
 
 // gatherLogged adds Logged records. Most cursors are close behind the head and take the end of the newest segment.
@@ -99,7 +109,6 @@ func (c *Cursor) gatherSide(dst [][]byte, s *side, left int, atHead bool) [][]by
 		c.side = s.fresh(due)
 	}
 	c.room.hub.count.fleeting.Add(c.side - due)
-	c.sideTo = c.side
 	if c.side == s.ring.offset() || left <= 0 {
 		return dst
 	}
@@ -108,10 +117,10 @@ func (c *Cursor) gatherSide(dst [][]byte, s *side, left int, atHead bool) [][]by
 	}
 	t := take{rn: s.runs[c.format], src: s, c: c, from: c.side, last: s.ring.offset(), left: left, mutes: true}
 	dst = t.gather(dst)
-	c.sideTo, c.sideSeg, c.sideHanded = t.to, t.seg, uint32(t.bytes)
+	c.typed, c.sideSeg, c.sideHanded = uint8(t.to-c.side), t.seg, uint32(t.bytes)
 	c.handed += uint32(t.bytes)
 	if t.bytes == 0 {
-		c.side = t.to
+		c.side, c.typed = t.to, 0
 	}
 	return dst
 }
@@ -129,6 +138,9 @@ func (c *Cursor) fall() Loss {
 	}
 	loss.To, loss.At = at.Offset, at
 	c.epoch, c.chain = at.Epoch, r.chain
+	if r.latest != nil {
+		c.follow().past = noPast
+	}
 	c.moveTo(at.Offset, at.Tag)
 	return loss
 }
@@ -137,25 +149,31 @@ func (c *Cursor) moveTo(offset, tag uint64) { c.at, c.to, c.tag = offset, offset
 
 func (c *Cursor) pendingSide() bool {
 	s := c.room.crowd.side
-	return s != nil && c.sideTo < s.ring.offset()
+	return s != nil && c.sideTo() < s.ring.offset()
 }
+
+// sideTo is up to where Fleeting records were handed out.
+func (c *Cursor) sideTo() uint64 { return c.side + uint64(c.typed) }
 
 // caughtUp tells that a visit would be in vain.
 func (c *Cursor) caughtUp() bool {
 	c.settle()
 	r := c.room
-	return c.at == r.ring.offset() && c.chain == r.chain && (r.crowd.side == nil || c.side == r.crowd.side.ring.offset())
+	return c.at == r.ring.offset() && c.chain == r.chain && (r.crowd.side == nil || c.side == r.crowd.side.ring.offset()) && !c.tableDue()
 }
 
 // Wrote reports that the first n bytes handed out by the last Ready went out. If that ends within a record, the record
 // counts as sent, and cut is a copy of its other part, which the caller must send before anything else. Records of which
 // nothing went out are handed out again. It is to be called after Detach too, if bytes were under way.
 func (c *Cursor) Wrote(n int) (cut []byte) {
+	if c.table != nil && len(c.table.pieces) > 0 {
+		return c.wroteTable(n)
+	}
 	if n == int(c.handed) && !c.skips {
 		if w := c.room.watched.Load(); w != nil {
-			c.first(w, c.to, c.sideTo)
+			c.first(w, c.to, c.sideTo())
 		}
-		c.went(c.to-c.at, c.sideTo-c.side)
+		c.went(c.to-c.at, uint64(c.typed))
 		c.sent.Store(true)
 		return nil
 	}
@@ -167,7 +185,7 @@ func (c *Cursor) wroteSome(n int) (cut []byte) {
 	c.room.mu.Lock()
 	defer c.room.mu.Unlock()
 	w := walk{seg: c.seg, origin: c.origin, at: c.at, to: c.to, tag: c.tag}
-	side := walk{seg: c.sideSeg, origin: c.origin, at: c.side, to: c.sideTo}
+	side := walk{seg: c.sideSeg, origin: c.origin, at: c.side, to: c.sideTo()}
 	logged := int(c.handed - c.sideHanded)
 	cut = w.part(min(n, logged))
 	if n >= logged {
@@ -178,7 +196,7 @@ func (c *Cursor) wroteSome(n int) (cut []byte) {
 	}
 	c.went(w.passed, side.passed)
 	c.at, c.tag, c.side = w.at, w.tag, side.at
-	c.to, c.sideTo = c.at, c.side
+	c.to, c.typed = c.at, 0
 	c.seg, c.sideSeg = nil, nil
 	return cut
 }
@@ -191,7 +209,7 @@ func (c *Cursor) settle() {
 	c.sent.Store(false)
 	w := walk{seg: c.seg, at: c.at, to: c.to, tag: c.tag}
 	w.all()
-	c.at, c.tag, c.side = w.at, w.tag, c.sideTo
+	c.at, c.tag, c.side, c.typed = w.at, w.tag, c.sideTo(), 0
 	c.seg, c.sideSeg = nil, nil
 }
 

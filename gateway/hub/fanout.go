@@ -207,6 +207,7 @@ func (h *Hub) visit(s *stripe, cursors *[batch]*Cursor) {
 	began := time.Now()
 	for range quantum / batch {
 		n, more := s.copyOut(cursors[:])
+		near(cursors[:n])
 		for i, c := range cursors[:n] {
 			c.waker.Wake(c)
 			cursors[i] = nil
@@ -217,6 +218,17 @@ func (h *Hub) visit(s *stripe, cursors *[batch]*Cursor) {
 		}
 	}
 	s.pause()
+}
+
+// near has the connections' memory fetched. When thousands are woken most of it is not in the cache, and Wake would
+// wait for one piece after the other: no load goes ahead of an atomic operation.
+func near(cursors []*Cursor) (n uint32) {
+	for _, c := range cursors {
+		if w, ok := c.waker.(Nearby); ok {
+			n += w.Near()
+		}
+	}
+	return n
 }
 
 // job is a stripe to visit or a connection to resume; the zero job is to relieve the budget.

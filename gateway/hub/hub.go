@@ -22,6 +22,7 @@ const shards = 64
 // Hub holds the rooms of a node and the workers that serve them. All methods may be called from anywhere.
 type Hub struct {
 	formats []Encode
+	tables  []EncodeTable
 	policy  func(channel.Name) channel.Policy
 	budget  int64
 	written *observe.Histogram
@@ -64,7 +65,7 @@ func New(formats []Encode, o Options) *Hub {
 		o.Policy = func(channel.Name) channel.Policy { return channel.DefaultPolicy() }
 	}
 	h := &Hub{
-		formats: formats, policy: o.Policy, budget: o.Budget, written: o.Written, broken: o.Panicked, began: time.Now(), seed: maphash.MakeSeed(),
+		formats: formats, tables: o.Tables, policy: o.Policy, budget: o.Budget, written: o.Written, broken: o.Panicked, began: time.Now(), seed: maphash.MakeSeed(),
 	}
 	h.queue.began, h.queue.workers = h.began, o.Workers
 	h.scratch.New = func() any { return new(channel.Record) }
@@ -189,9 +190,33 @@ func (h *Hub) Fill(n channel.Name, base channel.Position, rs []channel.Record) N
 	return need
 }
 
+// FillTable takes over the Latest records of a channel as they were read from the journal after what the hub was told so
+// far; Append of newer ones may come in between. Where the room holds anything else, every cursor is given the table anew.
+// Back: the journal's rev was lower than TableRev was before the read, so that nothing of what the hub holds stands.
+func (h *Hub) FillTable(n channel.Name, t Table, back bool) {
+	if r := h.room(n); r != nil {
+		r.fillTable(t, back)
+		h.askRelief()
+	}
+}
+
+// TableRev is the highest rev of Latest records that the hub was told of, and their epoch; zero: of none.
+func (h *Hub) TableRev(n channel.Name) (epoch, rev uint64) {
+	r := h.room(n)
+	if r == nil {
+		return 0, 0
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.latest == nil {
+		return 0, 0
+	}
+	return r.latest.epoch, r.latest.rev
+}
+
 // Attach makes a cursor for a subscriber on connection origin (0: none), that takes the given format. The error is
 // ErrPending or a *Miss. Attach wakes nobody: once its reply is queued, the caller wakes the cursor itself if it stands
-// behind the head; records that come later wake it through w.
+// behind the head or owes the table; records that come later wake it through w.
 func (h *Hub) Attach(n channel.Name, from From, format int, origin uint64, w Waker) (*Cursor, Start, error) {
 	r := h.room(n)
 	if r == nil {

@@ -337,6 +337,15 @@ func weigh(r *room) (cost int64) {
 			cost += asideCost(&r.aside.rs[i])
 		}
 	}
+	if l := r.latest; l != nil {
+		cost += latestBytes
+		for e := l.end.newer; e != &l.end; e = e.newer {
+			cost += e.cost()
+		}
+		for _, w := range l.wholes {
+			cost += int64(cap(w.bytes))
+		}
+	}
 	if r.crowd != nil {
 		runs(r.crowd.runs)
 		if r.crowd.side != nil {

@@ -42,7 +42,7 @@ func (h *Hub) relieve() {
 	}
 }
 
-// cutTo cuts the ring until the room is within its share or holds a single record.
+// cutTo cuts the ring until the room is within its share or holds a single record, and then what is encoded of the table.
 func (r *room) cutTo(share int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -51,6 +51,11 @@ func (r *room) cutTo(share int64) {
 		r.charge(-r.ring.shift())
 		r.trimRuns()
 		cut++
+	}
+	for f := range r.hub.formats {
+		if !r.gone && r.cost > share {
+			r.unencode(f)
+		}
 	}
 	if cut > 0 {
 		r.ring.fit(r.ring.n)

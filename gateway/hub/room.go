@@ -22,10 +22,11 @@ type room struct {
 	ring   ring
 	aside  *aside
 	crowd  *crowd
-	cost   int64  // of this room in the budget
-	muted  uint64 // offset of the newest record with NoEcho
-	jumped uint64 // cursors below this offset lost what the log itself no longer had
-	chain  uint32 // counts replacements of the ring
+	latest *latest // nil: no Latest records came yet
+	cost   int64   // of this room in the budget
+	muted  uint64  // offset of the newest record with NoEcho
+	jumped uint64  // cursors below this offset lost what the log itself no longer had
+	chain  uint32  // counts replacements of the ring
 	void   channel.Gap
 	filled bool
 	doubt  bool // a Need of NeedDiverged was answered since the last Fill
@@ -71,8 +72,8 @@ func (r *room) append(rec *channel.Record) Need {
 			r.kick()
 		}
 		return NeedNone
-	case rec.Class != channel.Logged:
-		return NeedNone
+	case rec.Class == channel.Latest:
+		return r.update(rec)
 	case !r.filled:
 		r.keep(rec)
 		return NeedNone

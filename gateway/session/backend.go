@@ -20,6 +20,10 @@ type Backend interface {
 	Read(n channel.Name, q Query, done func(Page, error))
 	// Command asks the service that owns the channel; the level says what its reply survives.
 	Command(c channel.Command, done func(r channel.Reply, level wire.Ack, err error))
+}
+
+// Guard asks the services that decide themselves who reads their channels. It does not block either.
+type Guard interface {
 	// Rights tells what the service of a guarded channel grants a user now.
 	Rights(n channel.Name, user string, done func(channel.Rights, error))
 }

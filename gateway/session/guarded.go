@@ -15,7 +15,7 @@ import (
 // guard attaches a subscription once it is clear that it may be.
 func (s *Session) guard(w want) {
 	if !s.sv.o.Backend.Policy(w.sub.channel).Guarded {
-		s.attach(w)
+		s.watch(w)
 		return
 	}
 	s.ask(w.sub, func(err error) {
@@ -23,7 +23,7 @@ func (s *Session) guard(w want) {
 			s.giveUp(w, err)
 			return
 		}
-		s.attach(w)
+		s.watch(w)
 	})
 }
 
@@ -34,7 +34,7 @@ func (s *Session) ask(b *sub, done func(error)) {
 	doubts, user := b.doubts, s.who.User
 	s.mu.Unlock()
 	base, _ := b.channel.Part()
-	s.sv.o.Backend.Rights(base, user, func(rights channel.Rights, err error) {
+	s.sv.o.Guard.Rights(base, user, func(rights channel.Rights, err error) {
 		s.mu.Lock()
 		again := err == nil && b.doubts != doubts
 		if err == nil {
@@ -64,7 +64,7 @@ func (s *Session) granted(n channel.Name, id uint64, then func()) {
 		return
 	}
 	base, _ := n.Part()
-	s.sv.o.Backend.Rights(base, s.user(), func(rights channel.Rights, err error) {
+	s.sv.o.Guard.Rights(base, s.user(), func(rights channel.Rights, err error) {
 		if err == nil && !rights.Has(channel.Read) {
 			err = refusedByService(n)
 		}

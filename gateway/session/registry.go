@@ -117,7 +117,7 @@ func (s *Session) describe() (c Connection, ok bool) {
 		Since: time.Unix(0, s.born), Heard: time.Unix(0, s.heard.Load()),
 	}
 	for _, b := range s.subs {
-		if b.state == subLive && !b.own {
+		if b.cursor != nil && b.state != subGone && !b.own { // as soon as the client may know
 			c.Channels = append(c.Channels, b.channel)
 		}
 	}

@@ -188,9 +188,9 @@ func (s *Session) dispatch(r *wire.Request) {
 	case wire.ReqHistory:
 		s.history(r)
 	case wire.ReqPresence:
-		if s.may(auth.Presence, r) {
-			s.fail(r.ID, &wire.Error{Code: wire.CodeUnsupported, Text: "Presence is not kept by this version."})
-		}
+		s.presence(r)
+	case wire.ReqLeave:
+		s.goodbye(r)
 	case wire.ReqPing:
 		s.send(&wire.Message{Type: wire.MsgReply, ID: r.ID, Time: time.Now()})
 	default:
@@ -377,6 +377,7 @@ func (s *Session) connect(r *wire.Request) {
 			},
 		},
 	})
+	s.arrive()
 	s.sv.wheel.soon(&s.spoke, s.nextDue(time.Now()))
 	info := s.conn.Info()
 	o.Log.Info("connected", "conn", s.name(), "user", who.User, "client", r.Name, "remote", info.Remote,

@@ -10,6 +10,7 @@ import (
 	"carillon/gateway/auth"
 	"carillon/gateway/hub"
 	"carillon/gateway/limit"
+	"carillon/gateway/presence"
 	"carillon/gateway/transport"
 	"carillon/observe"
 	"carillon/wire"
@@ -79,17 +80,19 @@ type format struct {
 	opened, closed atomic.Uint64 // connections
 }
 
-// Options is what a Server is made of. All fields but Traffic, Pressure and Panicked are needed.
+// Options is what a Server is made of. All fields but Traffic, Presence, Pressure and Panicked are needed.
 type Options struct {
 	Settings Settings
 	Backend  Backend
+	Guard    Guard
 	Hub      *hub.Hub
 	Judge    Judge
 	Ears     Ears
 	Formats  []Format
-	Traffic  *limit.Rates    // of each connection; nil: no bound
-	Pressure *limit.Pressure // drops what matters least when the node is short of breath; nil: never
-	Name     string          // name/version, told in connected
+	Traffic  *limit.Rates     // of each connection; nil: no bound
+	Presence *presence.Keeper // nil: none is kept
+	Pressure *limit.Pressure  // drops what matters least when the node is short of breath; nil: never
+	Name     string           // name/version, told in connected
 	Log      *slog.Logger
 	Panicked func(v any) // called where a conversation panicked with v outside of its transport's reach, above the stack of that; nil: the process ends
 }

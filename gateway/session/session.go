@@ -34,12 +34,15 @@ const (
 )
 
 // Session is one client's conversation. The transport calls its Inbox methods, the Outlet its Source methods, the wheel due.
+//
+// What a delivery needs stands at the beginning, in the first and third cache line.
 type Session struct {
+	out transport.Outlet
+	dues
 	sv      *Server
 	conn    transport.Conn
 	format  *format
 	id      [16]byte // unguessable; the first half is the Origin of what it publishes
-	out     transport.Outlet
 	spoke   spoke
 	heard   atomic.Int64 // last sign of life, Unix nanoseconds
 	reading atomic.Bool  // the reader is in Message and will kick the Outlet when it leaves
@@ -54,20 +57,27 @@ type Session struct {
 	pinged int64 // last ping, Unix nanoseconds
 	told   bool  // that the token expires
 	subs   []*sub
-	ready  subList // have something to send
-	turn   subList // have their turn in this round; see Begin
-	given  subList // have bytes in the write under way
-	calls  []call  // requests without their reply
+	calls  []call // requests without their reply
 	room   chan struct{}
 	errors errorBudget
 
 	declined []channel.Name // of those that the server attaches by itself
 }
 
+// dues are the subscriptions that have something to send. All but ready belong to the writer.
+type dues struct {
+	turn  subList             // have their turn in this round; see Begin
+	given subList             // have bytes in the write under way
+	ready atomic.Pointer[sub] // wait for the next round, the newest first
+}
+
 // standing is where a conversation stands, and how it came to its end.
 type standing struct {
 	phase phase
 	code  wire.Code // with which the server ended it; "": it did not
+	here  bool      // it has entered the presence of being connected
+	bye   bool      // the client said goodbye
+	seats uint64    // numbers given to subscriptions that entered presence
 }
 
 // call is a request under way.
@@ -206,13 +216,19 @@ func (s *Session) leave(to phase, code wire.Code) bool {
 	}
 	subs := s.subs
 	s.subs, s.calls = nil, nil
+	sure := s.farewell()
 	for _, b := range subs {
-		b.state = subGone
+		b.state, b.sure = subGone, sure
 	}
+	here := s.here
+	s.here = false
 	s.makeRoom()
 	s.mu.Unlock()
 	for _, b := range subs {
 		b.detach()
+	}
+	if here {
+		s.depart(sure)
 	}
 	return true
 }

@@ -30,45 +30,88 @@ func (l *subList) pop() *sub {
 	return b
 }
 
-// join moves all of m to the end of l.
-func (l *subList) join(m *subList) {
-	switch {
-	case m.first == nil:
-		return
-	case l.last == nil:
-		*l = *m
-	default:
-		l.last.next, l.last = m.first, m.last
+// Marks of a subscription, by which fan-out workers and the writer hand it to each other without a lock.
+const (
+	live   uint32 = 1 << iota // its reply is queued: records may follow
+	listed                    // it is in ready, turn or given
+	again                     // it was woken while listed
+)
+
+// list notes that a live subscription has something to send.
+func (s *Session) list(b *sub) {
+	for {
+		m := b.mark.Load()
+		switch {
+		case m&live == 0 || m&again != 0:
+			return
+		case m&listed != 0:
+			if b.mark.CompareAndSwap(m, m|again) {
+				return
+			}
+		case b.mark.CompareAndSwap(m, m|listed):
+			s.pushReady(b)
+			return
+		}
 	}
-	*m = subList{}
 }
 
-// list notes that a live subscription has something to send; s.mu is held.
-func (s *Session) list(b *sub) {
-	switch {
-	case b.state != subLive:
-	case b.listed:
-		b.again = true
-	default:
-		b.listed = true
-		s.ready.push(b)
+// pushReady puts a subscription that is in no list on top of ready, from which all are taken at once.
+func (s *Session) pushReady(b *sub) {
+	for {
+		b.next = s.ready.Load()
+		if s.ready.CompareAndSwap(b.next, b) {
+			return
+		}
+	}
+}
+
+// unlist takes a subscription that the writer took from its lists off, or lists it anew if it was woken meanwhile or has more.
+func (s *Session) unlist(b *sub, more bool) {
+	for {
+		m := b.mark.Load()
+		if more || m&again != 0 {
+			if b.mark.CompareAndSwap(m, m&^again) {
+				s.pushReady(b)
+				return
+			}
+		} else if b.mark.CompareAndSwap(m, m&^listed) {
+			return
+		}
 	}
 }
 
 // Begin implements transport.Source: what is ready now has its turn in this round. The reply to a subscribe is queued
 // before its subscription is listed, and a round takes replies after Begin: so no record overtakes the reply.
 func (s *Session) Begin() {
-	s.mu.Lock()
-	s.turn.join(&s.ready)
-	s.mu.Unlock()
+	if s.ready.Load() == nil {
+		return
+	}
+	var oldest *sub
+	for b := s.ready.Swap(nil); b != nil; { // the newest is on top
+		next := b.next
+		b.next, oldest = oldest, b
+		b = next
+	}
+	for b := oldest; b != nil; {
+		next := b.next
+		s.turn.push(b)
+		b = next
+	}
 }
 
 // Wake implements hub.Waker: a fan-out worker writes what the subscription is due, as far as the line takes it.
 func (b *sub) Wake(*hub.Cursor) {
-	b.s.mu.Lock()
 	b.s.list(b)
-	b.s.mu.Unlock()
 	b.s.out.Kick()
+}
+
+// Near implements hub.Nearby.
+func (b *sub) Near() uint32 {
+	n := b.s.out.Near()
+	if b.s.ready.Load() != nil {
+		n++
+	}
+	return n
 }
 
 // Resume implements hub.Waker; a subscription is never handed to Hub.Again.
@@ -77,9 +120,7 @@ func (b *sub) Resume() {}
 // Gather implements transport.Source: the bytes that the ready subscriptions are due, each in turn.
 func (s *Session) Gather(dst [][]byte, budget int) ([][]byte, bool) {
 	for budget > 0 {
-		s.mu.Lock()
 		b := s.turn.pop()
-		s.mu.Unlock()
 		if b == nil {
 			return dst, false
 		}
@@ -87,21 +128,19 @@ func (s *Session) Gather(dst [][]byte, budget int) ([][]byte, bool) {
 		var more bool
 		var loss hub.Loss
 		dst, more, loss = b.cursor.Ready(dst, budget)
-		b.bytes = 0
+		size := 0
 		for _, p := range dst[before:] {
-			b.bytes += len(p)
+			size += len(p)
 		}
-		budget -= b.bytes
+		b.bytes = uint32(size)
+		budget -= size
 		lost := loss.Reason != channel.GapNone
-		s.mu.Lock()
-		switch {
-		case b.bytes > 0:
-			b.again = b.again || more
+		if size > 0 {
+			b.left = more
 			s.given.push(b)
-		default:
+		} else {
 			s.unlist(b, more || lost)
 		}
-		s.mu.Unlock()
 		if lost {
 			s.lost(b, loss)
 		}
@@ -112,33 +151,17 @@ func (s *Session) Gather(dst [][]byte, budget int) ([][]byte, bool) {
 	return dst, true
 }
 
-// unlist takes a subscription that is in neither list off, and lists it anew if it was woken meanwhile or has more; s.mu is held.
-func (s *Session) unlist(b *sub, more bool) {
-	more = more || b.again
-	b.listed, b.again = false, false
-	if more {
-		s.list(b)
-	}
-}
-
 // Wrote implements transport.Source: n of the bytes given by the last Gather went out.
 func (s *Session) Wrote(n int) (cut []byte) {
-	for {
-		s.mu.Lock()
-		b := s.given.pop()
-		s.mu.Unlock()
-		if b == nil {
-			return cut
-		}
-		k := min(n, b.bytes)
+	for b := s.given.pop(); b != nil; b = s.given.pop() {
+		k := min(n, int(b.bytes))
 		n -= k
 		if c := b.cursor.Wrote(k); c != nil {
 			cut = c
 		}
-		s.mu.Lock()
-		s.unlist(b, k < b.bytes)
-		s.mu.Unlock()
+		s.unlist(b, k < int(b.bytes) || b.left)
 	}
+	return cut
 }
 
 // lost tells the client what its cursor missed, or ends the conversation where the namespace wants that.

@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"sync/atomic"
 
 	"carillon/channel"
 	"carillon/gateway/auth"
@@ -18,21 +19,23 @@ const (
 	subGone
 )
 
-// sub is one subscription of a session, and what the hub wakes. Its fields are guarded by the session's mu.
+// sub is one subscription of a session, and what the hub wakes. Its fields are guarded by the session's mu, but for mark,
+// and for those that belong to who has the subscription in a list of his.
 type sub struct {
 	s       *Session
-	channel channel.Name
 	cursor  *hub.Cursor
 	next    *sub // in the list it is in
-	bytes   int  // given to the write under way
+	mark    atomic.Uint32
+	bytes   uint32 // given to the write under way
+	left    bool   // there is more than those; both belong to the writer
+	own     bool   // attached by the server: announcements, what is for this user alone
 	state   subState
+	channel channel.Name
 	permit  *auth.Permit   // from a token of its own; nil: the connection's token has to do
-	own     bool           // attached by the server: announcements, what is for this user alone
-	listed  bool           // in ready, turn or given
-	again   bool           // woken while in given
 	rights  channel.Rights // what the service of a guarded channel granted at the last look
 	doubts  uint32         // changes heard of that may concern it
 	settled uint32         // doubts at the last look
+	place
 }
 
 // joinTries bounds how often a subscribe asks for the ring; more than one happens only when rings are closed meanwhile.
@@ -54,7 +57,7 @@ func (s *Session) subscribe(r *wire.Request) {
 		from.Rewind = r.Rewind
 		need |= auth.History
 	}
-	if !s.mayWith(b.permit, need, r) || from.Rewind > 0 && !s.keeps(r) {
+	if !s.mayWith(b.permit, need, r) || from.Rewind > 0 && !s.keeps(r) || !s.watchable(r) {
 		return
 	}
 	s.disown(r.Channel)
@@ -213,6 +216,7 @@ func (s *Session) subscribed(w want, cursor *hub.Cursor, start hub.Start, gap wi
 	if b.own && gap.Reason != channel.GapNone {
 		s.tellGap(b, gap, start.At)
 	}
+	s.appear(b)
 	if !b.own {
 		s.answer(w.id, &wire.Message{
 			Type: wire.MsgReply, Channel: b.channel, At: start.At, Gap: gap,
@@ -222,6 +226,7 @@ func (s *Session) subscribed(w want, cursor *hub.Cursor, start hub.Start, gap wi
 	s.mu.Lock()
 	if b.state == subPending {
 		b.state = subLive
+		b.mark.Or(live)
 		s.list(b)
 	}
 	doubtful := b.doubts != b.settled
@@ -234,7 +239,9 @@ func (s *Session) subscribed(w want, cursor *hub.Cursor, start hub.Start, gap wi
 
 // giveUp answers a subscribe that came to nothing.
 func (s *Session) giveUp(w want, err error) {
-	s.remove(w.sub)
+	if s.remove(w.sub) {
+		w.sub.detach()
+	}
 	s.sv.counts.resumed(&w, resumeFailed)
 	if w.sub.own {
 		s.end(wire.CodeStateLost) // what is for this client would pass it by in silence
@@ -271,7 +278,7 @@ func (s *Session) remove(b *sub) bool {
 	if b.state == subGone {
 		return false
 	}
-	b.state = subGone
+	b.state, b.sure = subGone, true
 	for i := range s.subs {
 		if s.subs[i] == b {
 			last := len(s.subs) - 1
@@ -283,8 +290,9 @@ func (s *Session) remove(b *sub) bool {
 	return true
 }
 
-// detach gives the cursor back to the hub. The subscription is gone before that.
+// detach gives the cursor back to the hub, and what the subscription holds in presence. It is gone before that.
 func (b *sub) detach() {
+	b.vanish()
 	b.s.mu.Lock()
 	cursor := b.cursor
 	b.s.mu.Unlock()

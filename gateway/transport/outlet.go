@@ -56,13 +56,16 @@ type Ender interface {
 // one goroutine at a time touches the socket, all others leave their bytes and go. In each round go out, in this
 // order and only whole frames: the rest of a cut frame, the control frame, replies, the Source's bytes; the close
 // frame goes after the replies that were there before it. The zero Outlet is not ready: call Init first.
+//
+// All that a write needs which carries only what the Source has to say stands in its first 64 bytes.
 type Outlet struct {
 	conn  Conn
 	src   Source
 	state atomic.Uint32
 	limit int32
+	owes  atomic.Bool // there may be something in the fields below; set under mu, but for rest
 
-	mu       sync.Mutex // guards the fields up to over
+	mu       sync.Mutex // guards the fields up to overflow
 	queue    [][]byte   // replies from head on
 	head     int32
 	queued   int32  // reply bytes not yet written, a cut frame's tail included
@@ -98,8 +101,10 @@ func (o *Outlet) Queue(frame []byte) error {
 		return ErrClosed
 	case o.overflow || int(o.queued)+len(frame) > int(o.limit):
 		o.overflow = true
+		o.owes.Store(true)
 		return ErrOverflow
 	}
+	o.owes.Store(true)
 	o.queue = append(o.queue, frame)
 	o.queued += int32(len(frame))
 	return nil
@@ -114,6 +119,7 @@ func (o *Outlet) Control(frame []byte, last bool) {
 		return
 	}
 	o.control, o.last = frame, last
+	o.owes.Store(true)
 	o.mu.Unlock()
 	e, knows := o.conn.(Ender)
 	if last && knows {
@@ -123,6 +129,15 @@ func (o *Outlet) Control(frame []byte, last bool) {
 	if last && !knows && o.Blocked() {
 		o.conn.Close()
 	}
+}
+
+// Near reads what a write will need first, so that it is in the cache when that comes; the number means nothing.
+func (o *Outlet) Near() uint32 {
+	n := o.state.Load()
+	if c, ok := o.conn.(interface{ Near() uint32 }); ok {
+		n += c.Near()
+	}
+	return n
 }
 
 // Kick tells that the Source has something to say.

@@ -77,6 +77,9 @@ func (o *Outlet) round() outcome {
 
 // take fills b with what the Outlet itself holds. ending says that the Source is not asked any more.
 func (o *Outlet) take(b *batch) (ending bool) {
+	if !o.owes.Load() {
+		return false
+	}
 	if len(o.rest) > 0 {
 		b.add(o.rest)
 	}
@@ -117,6 +120,7 @@ func (o *Outlet) settle(b *batch, n int) {
 	if b.source > 0 {
 		if cut := o.src.Wrote(max(n-own, 0)); len(cut) > 0 {
 			o.rest, o.restReply = cut, false
+			o.owes.Store(true)
 		}
 	}
 }
@@ -158,6 +162,9 @@ func (o *Outlet) settleOwn(b *batch, n int) {
 		o.control = nil
 	}
 	o.shrink()
+	if len(o.queue) == 0 && o.control == nil && len(o.rest) == 0 && !o.last && !o.overflow {
+		o.owes.Store(false)
+	}
 }
 
 // cut takes p from the n bytes that went out and returns how many bytes of p did not. A tail becomes rest.

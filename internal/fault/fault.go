@@ -1,5 +1,6 @@
 // Package fault makes the faults that tests and experiments need. Proxy is a TCP line that breaks as told: torn, ended or
-// silent, at moments drawn from a seed. Nothing of the product imports it. Start with NewProxy.
+// silent, at moments drawn from a seed. Point is a place at which a process dies as by kill -9 when a test asks for it, and
+// nothing otherwise; it is all that the product uses of this. Start with NewProxy, or Point.
 package fault
 
 import (

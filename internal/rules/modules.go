@@ -16,8 +16,10 @@ type module struct {
 
 var moduleTable = []module{
 	{"github.com/alecthomas/kong", []string{"cmd/carillon", "config"}, "commands and flags from tagged structs, without a framework around main"},
+	{"github.com/anishathalye/porcupine", nil, "tests check that answers fit an order in which commands could have been done"},
 	{"github.com/coder/websocket", []string{"client"}, "WebSocket for the Go client, in the browser's runtime too; the server's is our own"},
 	{"github.com/HdrHistogram/hdrhistogram-go", []string{"bench"}, "latencies with known precision, comparable with other tools"},
+	{"github.com/anishathalye/porcupine", nil, "tests judge whether histories are linearizable with code that others trust"},
 	{"github.com/golang-jwt/jwt/v5", []string{"gateway/auth"}, "tokens are checked by code that many eyes have read"},
 	{"github.com/mattn/go-isatty", []string{"cmd/carillon", "observe"}, "people get colours and tables, programs get lines"},
 	{"github.com/pressly/goose/v3", []string{"store", "store/*"}, "migrations that people can also run by hand"},

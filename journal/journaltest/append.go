@@ -70,13 +70,17 @@ func checkRefusals(t *testing.T, open Open) {
 		r    channel.Record
 		want error
 	}{
-		{channel.Record{Channel: "a:x", Class: channel.Latest, Key: "k", Body: []byte("1")}, journal.ErrClass},
 		{channel.Record{Channel: "a:x", Class: channel.Fleeting, Body: []byte("1")}, journal.ErrClass},
 		{channel.Record{Channel: "a:x"}, journal.ErrEmpty},
 		{channel.Record{Channel: "a:x", Body: []byte{}, Binary: true}, journal.ErrEmpty},
 	} {
 		if _, err := w.try(c.r); !errors.Is(err, c.want) {
 			t.Fatalf("%+v: %v, want %v", c.r, err, c.want)
+		}
+	}
+	if _, tables := w.j.(journal.Tables); !tables {
+		if _, err := w.try(channel.Record{Channel: "a:x", Class: channel.Latest, Key: "k", Body: []byte("1")}); !errors.Is(err, journal.ErrClass) {
+			t.Fatalf("latest without tables: %v", err)
 		}
 	}
 	if h := w.head(t, "a:x"); h.Offset != 0 || len(w.carriedOf("a:x")) != 0 {

@@ -39,18 +39,24 @@ func (c *clock) add(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// policies gives retention by namespace: "records7:x" keeps 7 records, "bytes500:x" 500 bytes, "age60:x" a minute, all
-// others everything.
+// policies gives retention by namespace: "records7:x" keeps 7 records, "bytes500:x" 500 bytes, "age60:x" a minute; of
+// Latest records "latest7:x" keeps 7, "heavy500:x" 500 bytes, "fresh60:x" a minute, "each2:x" 2 of each user; all others
+// keep everything.
 func policies(n channel.Name) channel.Policy {
 	p := channel.Policy{Durable: true, MaxBody: 64 << 10}
 	space := n.Namespace()
-	for word, bound := range map[string]*int{"records": &p.Retention.Records, "bytes": &p.Retention.Bytes} {
+	for word, bound := range map[string]*int{
+		"records": &p.Retention.Records, "bytes": &p.Retention.Bytes,
+		"latest": &p.Latest.Records, "heavy": &p.Latest.Bytes, "each": &p.LatestEach,
+	} {
 		if v, err := strconv.Atoi(strings.TrimPrefix(space, word)); err == nil {
 			*bound = v
 		}
 	}
-	if v, err := strconv.Atoi(strings.TrimPrefix(space, "age")); err == nil {
-		p.Retention.Age = time.Duration(v) * time.Second
+	for word, bound := range map[string]*time.Duration{"age": &p.Retention.Age, "fresh": &p.Latest.Age} {
+		if v, err := strconv.Atoi(strings.TrimPrefix(space, word)); err == nil {
+			*bound = time.Duration(v) * time.Second
+		}
 	}
 	return p
 }

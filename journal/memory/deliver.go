@@ -20,12 +20,24 @@ const (
 
 // result is the outcome of one Append on its way to carry and done.
 type result struct {
-	record channel.Record // to carry, if fresh
+	record channel.Record   // to carry, if fresh
+	table  []channel.Record // to carry: Latest records, and deletions of such
 	fresh  bool
 	at     channel.Position
 	err    error
 	done   func(channel.Position, error)
 }
+
+// news is how many records a result has to carry.
+func (r *result) news() int {
+	if r.fresh {
+		return 1 + len(r.table)
+	}
+	return len(r.table)
+}
+
+// unasked is the done of what nobody asked for.
+func unasked(channel.Position, error) {}
 
 // waiting holds results of a log while somebody hands out earlier ones; at most maxWaiting.
 type waiting struct{ results []result }
@@ -39,6 +51,27 @@ func (j *Journal) wait(l *log, r result) {
 		l.waiting = new(waiting)
 	}
 	l.waiting.results = append(l.waiting.results, r)
+}
+
+// announce has deletions carried that nobody asked for, in their turn. The shard's mu is held, and it is not closed.
+func (j *Journal) announce(s *shard, l *log, rs []channel.Record) {
+	if len(rs) == 0 {
+		return
+	}
+	j.wait(l, result{table: rs, done: unasked})
+	if !l.busy {
+		l.busy = true
+		j.active.Add(1)
+		j.relay.push(s, l)
+		s.late = true
+	}
+}
+
+// help hands out what waits for the relay: who makes logs go faster than they can be let go does it himself.
+func (j *Journal) help() {
+	for _, one := range j.relay.take() {
+		j.drain(one.s, one.l, drainTurns)
+	}
 }
 
 // drain hands out what gathered while the caller handed out; the caller has made the log busy. When turns are over
@@ -67,13 +100,14 @@ func (j *Journal) drain(s *shard, l *log, turns int) {
 
 func (j *Journal) deliverOne(r *result) {
 	began := j.moment()
-	fresh := 0
 	if r.fresh {
-		fresh = 1
 		j.carry([]channel.Record{r.record})
 	}
+	if len(r.table) > 0 {
+		j.carry(r.table)
+	}
 	r.done(r.at, r.err)
-	j.measure(began, fresh)
+	j.measure(began, r.news())
 }
 
 // moment is when the handing out of results begins, if that is measured.
@@ -99,9 +133,7 @@ func (j *Journal) deliver(rs []result) {
 		began := j.moment()
 		fresh := 0
 		for i := range batch {
-			if batch[i].fresh {
-				fresh++
-			}
+			fresh += batch[i].news()
 		}
 		if fresh > 0 {
 			records := make([]channel.Record, 0, fresh)
@@ -109,6 +141,7 @@ func (j *Journal) deliver(rs []result) {
 				if batch[i].fresh {
 					records = append(records, batch[i].record)
 				}
+				records = append(records, batch[i].table...)
 			}
 			j.carry(records)
 		}
@@ -157,8 +190,6 @@ func (j *Journal) runRelay() {
 		case <-j.stop:
 			return
 		}
-		for _, one := range j.relay.take() {
-			j.drain(one.s, one.l, drainTurns)
-		}
+		j.help()
 	}
 }

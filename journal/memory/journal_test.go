@@ -17,3 +17,5 @@ func open(_ testing.TB, _ string, o journaltest.Options) (journaltest.Journal, f
 }
 
 func TestJournal(t *testing.T) { journaltest.Run(t, open) }
+
+func TestTables(t *testing.T) { journaltest.TablesSuite(t, open) }

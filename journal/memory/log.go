@@ -15,9 +15,11 @@ type log struct {
 	offset  uint64 // of the head
 	tag     uint64 // at the head
 	base    uint64 // tag before the oldest record kept
+	rev     uint64 // highest of its Latest records, deletions too
 	lastMS  int64  // time of the last record; time never decreases
 	age     time.Duration
 	tail    *tail    // nil: no records
+	table   *table   // nil: no Latest records
 	waiting *waiting // results behind the ones being handed out; nil: none
 	newer   *log     // order of use within the shard
 	older   *log
@@ -25,9 +27,9 @@ type log struct {
 }
 
 // A log begins with a random tag: nobody may take it for an earlier one of the same name.
-func newLog(n channel.Name) *log {
+func newLog(n channel.Name, rev uint64) *log {
 	tag := rand.Uint64()
-	return &log{name: channel.Name(strings.Clone(string(n))), tag: tag, base: tag}
+	return &log{name: channel.Name(strings.Clone(string(n))), tag: tag, base: tag, rev: rev}
 }
 
 func (l *log) len() int {
@@ -124,7 +126,7 @@ type tail struct {
 	start int
 	n     int
 	bytes int  // of bodies
-	spent *int // bytes of all tails of the shard
+	spent *int // bytes of the shard
 }
 
 func (t *tail) at(i int) *kept { return &t.buf[(t.start+i)&(len(t.buf)-1)] }

@@ -1,7 +1,7 @@
 // Package memory is the journal of a single process: it keeps the tail of every log in memory, within the retention of
 // its policy, and forgets all of it when the process ends; the next one has another epoch, so that every reader is told.
 // It must never block in Append, and never hold a lock while it calls Carry or a done. Start with Journal.Append;
-// deliver.go hands results out in order, ids.go recognises resends, shard.go bounds the number of logs.
+// deliver.go hands results out in order, ids.go recognises resends, shard.go bounds the number of logs, table.go is Latest.
 package memory
 
 import (
@@ -19,7 +19,7 @@ import (
 
 // Defaults and bounds.
 const (
-	DefaultBytes = 512 << 20 // of bodies
+	DefaultBytes = 512 << 20 // of bodies, and of the names in tables
 	DefaultLogs  = 1 << 20   // logs known at a time
 	DefaultIDs   = 1 << 20   // idempotency ids in each of the two generations
 
@@ -34,7 +34,7 @@ type Options struct {
 	Clock    journal.Clock    // time.Now if nil
 	Policies journal.Policies // channel.DefaultPolicy for all if nil
 	Carry    journal.Carry    // nobody is told if nil
-	MaxBytes int              // of bodies, DefaultBytes if 0; beyond it the longest untouched logs lose their records
+	MaxBytes int              // DefaultBytes if 0; beyond it the longest untouched logs lose their records, and then their tables
 	MaxLogs  int              // DefaultLogs if 0; beyond it the empty and the longest untouched are forgotten
 	MaxIDs   int              // DefaultIDs if 0
 
@@ -139,23 +139,22 @@ func (j *Journal) shard(n channel.Name) *shard {
 }
 
 // Append is journal.Appender's: dedupe, position, chain, keep; then carry and done, in order.
-// An empty body is answered with journal.ErrEmpty.
 func (j *Journal) Append(r channel.Record, done func(channel.Position, error)) {
-	if r.Class != channel.Logged {
+	switch {
+	case r.Class == channel.Fleeting:
 		done(channel.Position{}, journal.ErrClass)
 		return
-	}
-	if len(r.Body) == 0 {
+	case r.Class == channel.Logged && len(r.Body) == 0:
 		done(channel.Position{}, journal.ErrEmpty)
 		return
 	}
 	// Everything that needs no lock, and everything that belongs to others, happens before it is taken.
-	hash := channel.BodyHash(r.Body)
+	hash := hashOf(&r)
 	id := claim{set: r.ID != "", hash: hash, binary: r.Binary, age: r.Age}
 	if id.set {
 		id.key = j.ids.key(r.Channel, r.From, r.ID)
 	}
-	keep := j.policies(r.Channel).Retention
+	policy := j.policies(r.Channel)
 	now := j.clock()
 
 	s := j.shard(r.Channel)
@@ -165,7 +164,7 @@ func (j *Journal) Append(r channel.Record, done func(channel.Position, error)) {
 		done(channel.Position{}, journal.ErrClosed)
 		return
 	}
-	l := s.log(r.Channel)
+	l := j.log(s, r.Channel)
 	if l.waiting != nil && len(l.waiting.results) >= maxWaiting {
 		s.mu.Unlock()
 		done(channel.Position{}, journal.ErrBusy)
@@ -174,16 +173,22 @@ func (j *Journal) Append(r channel.Record, done func(channel.Position, error)) {
 	res := result{done: done}
 	if at, known, err := j.ids.find(id, now); known || err != nil {
 		res.at, res.err = at, err
-		if err == nil {
+		if err == nil && r.Class == channel.Logged {
 			res.at.Epoch = j.epoch
 		}
 	} else {
-		res.fresh = true
-		res.record = l.append(r, j.epoch, hash, now.UnixMilli(), keep, &s.bytes)
-		s.settle(&j.budget, l)
-		res.at = res.record.At
+		if r.Class == channel.Latest {
+			res.table = l.set(r, j.epoch, now, policy, &s.bytes)
+		} else {
+			res.fresh = true
+			res.record = l.append(r, j.epoch, hash, now.UnixMilli(), policy.Retention, &s.bytes)
+			res.at = res.record.At
+		}
+		j.settle(s, l)
 		j.ids.remember(id, res.at)
 	}
+	late := s.late
+	s.late = false
 	if l.busy {
 		j.wait(l, res)
 		s.mu.Unlock()
@@ -194,6 +199,16 @@ func (j *Journal) Append(r channel.Record, done func(channel.Position, error)) {
 	s.mu.Unlock()
 	j.deliverOne(&res)
 	j.drain(s, l, drainTurns)
+	if late {
+		j.help()
+	}
+}
+
+func hashOf(r *channel.Record) [20]byte {
+	if r.Class == channel.Latest {
+		return latestHash(r)
+	}
+	return channel.BodyHash(r.Body)
 }
 
 // Heads is journal.Reader's. A name that was unknown is known from now on, so that the answer stays true.
@@ -209,7 +224,7 @@ func (j *Journal) Heads(ctx context.Context, ns []channel.Name) ([]channel.Posit
 			s.mu.Unlock()
 			return nil, journal.ErrClosed
 		}
-		heads[i] = s.log(n).head(j.epoch)
+		heads[i] = j.log(s, n).head(j.epoch)
 		s.mu.Unlock()
 	}
 	return heads, nil

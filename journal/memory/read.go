@@ -20,10 +20,10 @@ func (j *Journal) Read(ctx context.Context, n channel.Name, q journal.Query) (jo
 	if s.closed {
 		return journal.Page{}, journal.ErrClosed
 	}
-	l := s.log(n)
+	l := j.log(s, n)
 	l.age = keep.Age
 	l.trim(keep, now)
-	s.settle(&j.budget, l)
+	j.settle(s, l)
 	return l.page(q, j.epoch), nil
 }
 

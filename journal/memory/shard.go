@@ -16,9 +16,11 @@ type shard struct {
 	closed bool
 	logs   map[channel.Name]*log
 	max    int
-	bytes  int // of bodies
-	told   int // of those, to the budget
-	end    log // sentinel of the ring of logs: end.older is the one used last, end.newer the longest untouched
+	bytes  int    // of bodies, and of the names in tables
+	told   int    // of those, to the budget
+	rev    uint64 // no Latest record of a forgotten log had a higher one
+	late   bool   // deletions were announced that the next appender helps to hand out
+	end    log    // sentinel of the ring of logs: end.older is the one used last, end.newer the longest untouched
 }
 
 func (s *shard) init(max int) {
@@ -33,15 +35,15 @@ func (s *shard) close() {
 	s.mu.Unlock()
 }
 
-// log finds or begins the log of n and marks it as used.
-func (s *shard) log(n channel.Name) *log {
+// log finds or begins the log of n and marks it as used. The shard's mu is held.
+func (j *Journal) log(s *shard, n channel.Name) *log {
 	l := s.logs[n]
 	switch {
 	case l == nil:
 		if len(s.logs) >= s.max {
-			s.forget()
+			j.forget(s)
 		}
-		l = newLog(n)
+		l = newLog(n, s.rev)
 		s.logs[l.name] = l
 	case s.end.older == l:
 		return l
@@ -57,9 +59,10 @@ func (l *log) unlink() {
 	l.older.newer, l.newer.older = l.newer, l.older
 }
 
-// forget drops one log: an empty one among the longest untouched, else the longest untouched. A log with results under
-// way stays, or its next life could overtake them; so the bound may be passed by as many logs as are being written.
-func (s *shard) forget() {
+// forget makes room for one log: it drops empty ones among the longest untouched, else the longest untouched. A log with
+// results under way stays, or its next life could overtake them; so does one with a table, which is emptied first, so that
+// everybody hears of it. So the bound may be passed by as many logs as are being written.
+func (j *Journal) forget(s *shard) {
 	var victim *log
 	look := 0
 	for l := s.end.newer; l != &s.end && look < evictLook; l = l.newer {
@@ -67,26 +70,40 @@ func (s *shard) forget() {
 		if l.busy {
 			continue
 		}
-		if l.tail == nil {
-			victim = l
-			break
+		if l.table != nil {
+			if !s.closed {
+				j.announce(s, l, l.clear(j.epoch, &s.bytes))
+			}
+			continue
 		}
-		if victim == nil {
+		switch {
+		case l.tail == nil:
+			s.drop(l)
+			if len(s.logs) < s.max {
+				return
+			}
+		case victim == nil:
 			victim = l
 		}
 	}
 	if victim != nil {
-		if victim.tail != nil {
-			victim.empty()
-		}
-		victim.unlink()
-		delete(s.logs, victim.name)
+		victim.empty()
+		s.drop(victim)
 	}
 }
 
+// drop forgets an empty log; its links stay.
+func (s *shard) drop(l *log) {
+	l.unlink()
+	s.rev = max(s.rev, l.rev)
+	delete(s.logs, l.name)
+}
+
 // settle tells the budget of all shards what has changed in this one. While that is exceeded it empties the longest
-// untouched logs, as far as this shard holds more than its share; spare is the one just written, nil for none.
-func (s *shard) settle(b *budget, spare *log) {
+// untouched logs, as far as this shard holds more than its share, and then tables; spare is the one just written, nil for
+// none. The shard's mu is held.
+func (j *Journal) settle(s *shard, spare *log) {
+	b := &j.budget
 	all := b.spent.Add(int64(s.bytes - s.told))
 	s.told = s.bytes
 	if all <= b.most {
@@ -97,11 +114,16 @@ func (s *shard) settle(b *budget, spare *log) {
 			l.empty()
 		}
 	}
+	for l := s.end.newer; s.bytes > b.share && l != &s.end && !s.closed; l = l.newer {
+		if l.table != nil && l != spare {
+			j.announce(s, l, l.clear(j.epoch, &s.bytes))
+		}
+	}
 	b.spent.Add(int64(s.bytes - s.told))
 	s.told = s.bytes
 }
 
-// budget bounds the bodies of all shards together, in bytes.
+// budget bounds what all shards hold together, in bytes.
 type budget struct {
 	most  int64
 	share int // of a shard

@@ -23,23 +23,26 @@ func (j *Journal) sweep() {
 		now := j.clock()
 		j.ids.tick(now)
 		for i := range j.shards {
-			j.shards[i].sweep(now.UnixMilli(), &j.budget)
+			j.sweepShard(&j.shards[i], now)
 		}
 	}
 }
 
-func (s *shard) sweep(nowMS int64, b *budget) {
+func (j *Journal) sweepShard(s *shard, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for l := s.end.older; l != &s.end; l = l.older {
+		if l.table != nil && !s.closed {
+			j.announce(s, l, l.expire(j.epoch, now, &s.bytes))
+		}
 		if l.tail == nil {
 			continue
 		}
 		// The age is that of the policy when the log was last touched: policies belong to another package.
-		l.trim(channel.Keep{Age: l.age}, nowMS)
+		l.trim(channel.Keep{Age: l.age}, now.UnixMilli())
 		if l.tail != nil {
 			l.tail.shrink()
 		}
 	}
-	s.settle(b, nil)
+	j.settle(s, nil)
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"carillon/channel"
+	"carillon/journal"
+	"carillon/store"
 )
 
 // result is what one request of a batch is told after the commit.
@@ -17,95 +19,185 @@ type result struct {
 
 // batchWork is a batch while it becomes rows.
 type batchWork struct {
-	results []result
-	records []channel.Record // those appended, in order
-	rows    []any
+	now     time.Time
+	results []result         // of appends
+	known   map[idKey]first  // ids of appends
+	records []channel.Record // to be carried, in order
+	rows    []any            // of records, as all below are of the table they are named after
 	ids     []any
-	states  map[channel.Name]logState
-	order   []channel.Name // of states
+	logs    map[channel.Name]*logWork
+	order   []*logWork // of logs
+
+	replies  []any
+	commands []any
+	access   []any
+	sends    []any
+	steps    []any
+	latest   map[tableKey]entryRow
+	places   []tableKey // of latest, in order
+
+	snapshots []snapshotWork
+	fences    map[fenceKey]*fenceState
+	stepped   map[fenceKey]*fenceState // those that got steps
 }
 
-// transact makes the records of a batch true in one transaction: dedupe, position, chain, trim, heads. The results count
-// only if err is nil; certain is explained at inTransaction.
-func (w *writer) transact(ctx context.Context, batch []request) (results []result, records []channel.Record, certain bool, err error) {
-	b := &batchWork{results: make([]result, len(batch)), states: map[channel.Name]logState{}}
-	now := w.s.o.Clock()
+// logWork is a log in a batch.
+type logWork struct {
+	logState
+	name  channel.Name
+	moved bool // its row has changed
+	pack  pack
+}
+
+// transact makes what a batch asks for true in one transaction: dedupe, position, chain, changes, trim, heads. The work's results
+// count only if err is nil; certain is explained at inTransaction, and culprit tells that it was the batch that failed.
+func (w *writer) transact(ctx context.Context, batch []request) (b *batchWork, certain, culprit bool, err error) {
+	b = w.newBatch()
+	b.results = make([]result, len(batch))
+	var inside error
 	certain, err = w.inTransaction(ctx, func() error {
-		if err := w.place(ctx, b, batch, now); err != nil {
-			return err
-		}
-		if err := w.addRows.exec(ctx, b.rows); err != nil {
-			return err
-		}
-		if len(b.ids) > 0 {
-			if err := w.addIDs.exec(ctx, b.ids); err != nil {
-				return err
-			}
-			if err := w.forgetIDs(ctx, now, 2*len(batch)); err != nil {
-				return err
-			}
-		}
-		for _, n := range b.order {
-			st := b.states[n]
-			if err := w.trim(ctx, n, &st, now); err != nil {
-				return err
-			}
-			b.states[n] = st
-		}
-		return w.moveHeads(ctx, b)
+		inside = w.fill(ctx, b, batch)
+		return inside
 	})
 	if err != nil {
-		return nil, nil, certain, err
+		return nil, certain, inside != nil, err
 	}
-	for n, st := range b.states {
-		w.remember(n, st)
-	}
-	return b.results, b.records, true, nil
+	w.settle(b)
+	return b, true, false, nil
 }
 
-// place gives each record of the batch that is new its position, and everyone else the answer known already.
-func (w *writer) place(ctx context.Context, b *batchWork, batch []request, now time.Time) error {
-	known, err := w.known(ctx, batch)
-	if err != nil {
+func (w *writer) newBatch() *batchWork {
+	return &batchWork{now: w.s.o.Clock(), logs: map[channel.Name]*logWork{}, latest: map[tableKey]entryRow{},
+		fences: map[fenceKey]*fenceState{}, stepped: map[fenceKey]*fenceState{}}
+}
+
+// settle remembers what a batch made true.
+func (w *writer) settle(b *batchWork) {
+	for _, st := range b.order {
+		if st.id != 0 {
+			w.remember(st.name, st.logState)
+		}
+	}
+	for k, st := range b.fences {
+		w.fences[k] = *st
+	}
+	w.forgetTables()
+}
+
+// fill runs inside the transaction.
+func (w *writer) fill(ctx context.Context, b *batchWork, batch []request) error {
+	if err := w.place(ctx, b, batch); err != nil {
+		return err
+	}
+	for _, st := range b.order {
+		b.flushPack(st)
+	}
+	if err := w.insert(ctx, b); err != nil {
+		return err
+	}
+	if err := w.keepSnapshots(ctx, b); err != nil {
+		return err
+	}
+	if added := (len(b.ids) + len(b.replies)) / w.addIDs.width; added > 0 {
+		if err := w.oldIDs.forget(ctx, b.now.Add(-store.IDsKept), b.now, 2*added); err != nil {
+			return err
+		}
+	}
+	if added := len(b.steps) / w.service.addSteps.width; added > 0 {
+		if err := w.oldSteps.forget(ctx, b.now.Add(-journal.TrailKept), b.now, 2*added); err != nil {
+			return err
+		}
+	}
+	for _, st := range b.order {
+		if !st.moved {
+			continue
+		}
+		if err := w.trim(ctx, st.name, &st.logState, b.now); err != nil {
+			return err
+		}
+	}
+	return w.moveHeads(ctx, b)
+}
+
+// insert writes the rows of a batch, many with a statement.
+func (w *writer) insert(ctx context.Context, b *batchWork) error {
+	for _, rows := range [...]struct {
+		into *many
+		args []any
+	}{
+		{&w.addRows, b.rows}, {&w.addIDs, b.ids}, {&w.service.addReplies, b.replies}, {&w.service.addCommands, b.commands},
+		{&w.service.addAccess, b.access}, {&w.service.addSends, b.sends}, {&w.service.addSteps, b.steps},
+	} {
+		if err := rows.into.exec(ctx, rows.args); err != nil {
+			return err
+		}
+	}
+	for _, f := range b.stepped {
+		if _, err := w.service.countSteps.ExecContext(ctx, int64(f.steps), f.id); err != nil {
+			return err
+		}
+	}
+	return w.writeTables(ctx, b)
+}
+
+// place gives each record of the batch that is new its position, everyone else the answer known already, and calls their turn.
+func (w *writer) place(ctx context.Context, b *batchWork, batch []request) (err error) {
+	if b.known, err = w.known(ctx, batch); err != nil {
 		return err
 	}
 	for i := range batch {
 		q := &batch[i]
-		if at, settled, err := q.resend(known); settled {
-			b.results[i] = result{at, err}
-			continue
+		if q.call != nil {
+			err = q.call.do(ctx, w, b)
+		} else {
+			b.results[i], err = w.placeRecord(ctx, b, q)
 		}
-		n := q.record.Channel
-		st, touched := b.states[n]
-		if !touched {
-			if st, err = w.state(ctx, n); err != nil {
-				return err
-			}
-			b.order = append(b.order, n)
-		}
-		r := st.append(q, now.UnixMilli())
-		b.states[n] = st
-		b.results[i].at = r.At
-		b.records = append(b.records, r)
-		b.rows = append(b.rows, st.id, int64(r.At.Offset), int64(r.At.Tag), seal(&r), r.Time.UnixMilli(), r.From, r.Binary, r.Body)
-		if r.ID != "" {
-			known[q.id] = first{hash: q.hash, binary: r.Binary, at: r.At}
-			b.ids = append(b.ids, q.id[:], q.hash[:], r.Binary, int64(r.At.Offset), int64(r.At.Tag), now.UnixMilli())
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (st *logState) append(q *request, nowMS int64) channel.Record {
+func (w *writer) placeRecord(ctx context.Context, b *batchWork, q *request) (result, error) {
+	if at, settled, err := q.resend(b.known); settled {
+		return result{at, err}, nil
+	}
+	st, err := w.log(ctx, b, q.record.Channel)
+	if err == nil {
+		err = w.enroll(ctx, st)
+	}
+	if err != nil {
+		return result{}, err
+	}
 	r := q.record
-	st.lastMS = max(st.lastMS, nowMS)
+	if r.Class == channel.Latest {
+		r.Time = b.now
+		if err := w.set(ctx, b, st, r); err != nil {
+			return result{}, err
+		}
+	} else {
+		b.log(st, &r, q.hash, b.now.UnixMilli())
+	}
+	if r.ID != "" {
+		b.known[q.id] = first{hash: q.hash, binary: r.Binary, at: r.At}
+		b.ids = append(b.ids, q.id[:], q.hash[:], r.Binary, int64(r.At.Offset), int64(r.At.Tag), b.now.UnixMilli())
+	}
+	return result{at: r.At}, nil
+}
+
+// log appends a Logged record to its log.
+func (b *batchWork) log(st *logWork, r *channel.Record, hash [sha1.Size]byte, ms int64) {
+	st.lastMS = max(st.lastMS, ms)
 	r.Prev = st.head.Tag
-	r.At = st.head.NextHash(q.hash)
+	r.At = st.head.NextHash(hash)
 	r.Time = time.UnixMilli(st.lastMS).UTC()
 	r.Rev, r.Key = 0, ""
 	st.head = r.At
 	st.bytes += int64(len(r.Body))
-	return r
+	st.moved = true
+	b.records = append(b.records, *r)
+	b.rows = append(b.rows, st.id, int64(r.At.Offset), int64(r.At.Tag), seal(r), r.Time.UnixMilli(), r.From, r.Binary, r.Body)
 }
 
 // seal binds what the tag does not: who, when, and what kind of body.
@@ -124,13 +216,31 @@ func seal(r *channel.Record) int64 {
 }
 
 func (w *writer) moveHeads(ctx context.Context, b *batchWork) error {
-	args := make([]any, 0, len(b.order)*w.moveTo.width)
-	for _, n := range b.order {
-		args = append(args, b.states[n].row(n)...)
+	var plain, machines []any
+	for _, st := range b.order {
+		switch {
+		case !st.moved:
+		case st.version == 0:
+			plain = append(plain, st.row(st.name)...)
+		default:
+			machines = append(append(machines, st.row(st.name)...), int64(st.version), st.commanded, st.shard, unlessZero(st.wake))
+		}
 	}
-	return w.moveTo.exec(ctx, args)
+	if err := w.moveTo.exec(ctx, plain); err != nil {
+		return err
+	}
+	return w.service.moveMachines.exec(ctx, machines)
 }
 
-func (st logState) row(n channel.Name) []any {
-	return []any{st.id, string(n), int64(st.head.Offset), int64(st.head.Tag), int64(st.oldest.Offset), int64(st.oldest.Tag), st.bytes, st.lastMS}
+func unlessZero(v int64) any {
+	if v == 0 {
+		return nil
+	}
+	return v
+}
+
+// row is what a log has in common with every other: the columns of moveTo.
+func (st *logState) row(n channel.Name) []any {
+	return []any{st.id, string(n), int64(st.head.Offset), int64(st.head.Tag), int64(st.oldest.Offset), int64(st.oldest.Tag), st.bytes,
+		st.lastMS, int64(st.rev)}
 }

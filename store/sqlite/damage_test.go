@@ -110,7 +110,7 @@ func TestDamagedHead(t *testing.T) {
 }
 
 // F21: one bit is flipped somewhere in the file. Every record that is served is the one that was appended.
-func TestFlippedBits(t *testing.T) {
+func TestF21_FlippedBits(t *testing.T) {
 	const n, records = "a:flip", 200
 	dir, at, bodies := writeLog(t, n, records)
 	path := filepath.Join(dir, fileName)

@@ -42,6 +42,8 @@ func isFull(err error) bool {
 // outcome is what those are told whose commit failed: journal.ErrFull only if it is certain that nothing was appended.
 func outcome(err error, certain bool) error {
 	switch {
+	case errors.Is(err, errGone):
+		return withdrawn(err, certain)
 	case isFull(err) && certain:
 		return fmt.Errorf("%w: %w", journal.ErrFull, err)
 	default:

@@ -14,8 +14,8 @@ import (
 	"carillon/journal"
 )
 
-// F19: the disk fills up while records are appended, and space comes back.
-func TestDiskFull(t *testing.T) {
+// TestF19_DiskFull: the disk fills up while records are appended, and space comes back.
+func TestF19_DiskFull(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("carillon", dir, "tmpfs", 0, "size=8m"); err != nil {
 		t.Skipf("a small disk cannot be mounted here (%v): F19 is not checked", err)

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"crypto/sha1"
+	"database/sql"
 	"encoding/binary"
 	"time"
 
@@ -39,7 +40,7 @@ func (w *writer) known(ctx context.Context, batch []request) (map[idKey]first, e
 	known := map[idKey]first{}
 	keys := make([]any, 0, len(batch))
 	for i := range batch {
-		if batch[i].record.ID != "" {
+		if batch[i].call == nil && batch[i].record.ID != "" {
 			keys = append(keys, batch[i].id[:])
 		}
 	}
@@ -51,7 +52,9 @@ func (w *writer) known(ctx context.Context, batch []request) (map[idKey]first, e
 			return err
 		}
 		copy(f.hash[:], hash)
-		f.at = w.s.identity.position(offset, tag)
+		if offset > 0 { // a Latest record has none
+			f.at = w.s.identity.position(offset, tag)
+		}
 		known[idKey(key)] = f
 		return nil
 	})
@@ -75,19 +78,23 @@ func (q *request) resend(known map[idKey]first) (at channel.Position, settled bo
 	return at, false, nil
 }
 
-// forgetIDs drops rows that are older than store.IDsKept: the first max of all at most, so twice as many as a batch adds
-// are enough to keep up.
-func (w *writer) forgetIDs(ctx context.Context, now time.Time, max int) error {
-	limit := now.Add(-store.IDsKept).UnixMilli()
-	if w.oldestID > limit {
+// aging is a table whose rows stand in the order in which they came, and go when they are old.
+type aging struct {
+	drop, first *sql.Stmt // the first of all rows at most, if older than a time (ms); the time of the first
+	oldest      int64     // ms; too low is harmless
+}
+
+// forget drops rows older than limit: the first max of all at most, so twice as many as a batch adds are enough to keep up.
+func (a *aging) forget(ctx context.Context, limit, now time.Time, max int) error {
+	if a.oldest > limit.UnixMilli() {
 		return nil
 	}
-	if _, err := w.forget.ExecContext(ctx, max, limit); err != nil {
+	if _, err := a.drop.ExecContext(ctx, max, limit.UnixMilli()); err != nil {
 		return err
 	}
 	// The oldest row tells when to come back; an empty table has to wait for its first.
 	oldest := now.UnixMilli()
-	err := scanOne(w.oldestAt.QueryRowContext(ctx), &oldest)
-	w.oldestID = oldest
+	err := scanOne(a.first.QueryRowContext(ctx), &oldest)
+	a.oldest = oldest
 	return err
 }

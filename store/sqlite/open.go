@@ -110,33 +110,43 @@ func (s *Store) open(ctx context.Context, path string) (err error) {
 		return err
 	}
 	busy := fmt.Sprintf("busy_timeout(%d)", busyTimeout)
-	s.writing, err = sql.Open("sqlite", source(path, busy, "journal_mode(WAL)", "synchronous(FULL)",
+	writing := source(path, busy, "journal_mode(WAL)", "synchronous(FULL)",
 		fmt.Sprintf("wal_autocheckpoint(%d)", walPages), fmt.Sprintf("journal_size_limit(%d)", walLimit),
-		fmt.Sprintf("cache_size(-%d)", writerCache)))
-	if err != nil {
+		fmt.Sprintf("cache_size(-%d)", writerCache))
+	if err := s.inspect(ctx, path, writing); err != nil {
+		return err
+	}
+	if err := s.connect(ctx, writing, source(path, busy, "query_only(1)", fmt.Sprintf("cache_size(-%d)", readerCache))); err != nil {
+		return err
+	}
+	return s.present.note(path, s.o.Trouble)
+}
+
+// connect opens the database for its one writer and for readers, and brings the schema up to date.
+func (s *Store) connect(ctx context.Context, writing, reading string) (err error) {
+	if s.writing, err = sql.Open("sqlite", writing); err != nil {
 		return err
 	}
 	s.writing.SetMaxOpenConns(1)
-	if err := s.inspect(ctx, path); err != nil {
-		return err
-	}
 	if err := migrate(ctx, s.writing); err != nil {
 		return err
 	}
 	if err := s.identity.load(ctx, s.writing); err != nil {
 		return err
 	}
-	s.reading, err = sql.Open("sqlite", source(path, busy, "query_only(1)", fmt.Sprintf("cache_size(-%d)", readerCache)))
-	if err != nil {
+	if s.reading, err = sql.Open("sqlite", reading); err != nil {
 		return err
 	}
 	s.reading.SetMaxOpenConns(readers)
 	s.reading.SetMaxIdleConns(readers)
-	return s.pages.prepare(ctx, s.reading)
+	if err := s.pages.prepare(ctx, s.reading); err != nil {
+		return err
+	}
+	return s.services.prepare(ctx, s.reading)
 }
 
 // inspect reads a database that is not too large, before anything is written to it.
-func (s *Store) inspect(ctx context.Context, path string) error {
+func (s *Store) inspect(ctx context.Context, path, from string) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -144,11 +154,17 @@ func (s *Store) inspect(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	db, err := sql.Open("sqlite", from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	db.SetMaxOpenConns(1)
 	if info.Size() > checkedAtOpen {
 		var n int
-		return s.writing.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n)
+		return db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n)
 	}
-	return quickCheck(ctx, s.writing)
+	return quickCheck(ctx, db)
 }
 
 func quickCheck(ctx context.Context, db *sql.DB) error {
@@ -183,25 +199,33 @@ func migrate(ctx context.Context, db *sql.DB) error {
 // closeAll closes what is open, the lock last.
 func (s *Store) closeAll() error {
 	var errs []error
+	if s.anchor != nil {
+		errs = append(errs, s.anchor.Close())
+	}
 	if s.reading != nil {
 		s.pages.close()
+		s.services.close()
 		errs = append(errs, s.reading.Close())
 	}
 	if s.writing != nil {
 		errs = append(errs, s.writing.Close())
 	}
-	return errors.Join(append(errs, s.lock.Close())...)
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // identity is what the meta table says.
 type identity struct {
-	epoch uint64
-	seed  []byte
+	epoch  uint64
+	seed   []byte
+	shards int // of each service
 }
 
 func (d *identity) load(ctx context.Context, db *sql.DB) error {
 	var epoch int64
-	if err := db.QueryRowContext(ctx, "SELECT epoch, seed FROM meta").Scan(&epoch, &d.seed); err != nil {
+	if err := db.QueryRowContext(ctx, "SELECT epoch, seed, shards FROM meta").Scan(&epoch, &d.seed, &d.shards); err != nil {
 		return fmt.Errorf("identity of the journal: %w", err)
 	}
 	d.epoch = uint64(epoch)

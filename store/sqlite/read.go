@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"crypto/sha1"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ type pageStatements struct {
 	log, place, forward, backw *sql.Stmt
 }
 
-const recordColumns = "offset, tag, seal, time, sender, binary, body"
+const recordColumns = "offset, tag, seal, time, sender, binary, body, hash"
 
 func (p *pageStatements) prepare(ctx context.Context, db *sql.DB) (err error) {
 	if p.heads, err = prepareMany(ctx, db, "SELECT name, head, tag FROM channels WHERE name IN (%rows%)", "?"); err != nil {
@@ -61,6 +62,8 @@ func (s *Store) Heads(ctx context.Context, ns []channel.Name) ([]channel.Positio
 		names[i] = string(n)
 	}
 	found := make(map[channel.Name]channel.Position, len(ns))
+	s.gate.read()
+	defer s.gate.readEnd()
 	err := s.pages.heads.query(ctx, names, func(scan func(...any) error) error {
 		var name string
 		var head, tag int64
@@ -91,12 +94,12 @@ func (s *Store) Read(ctx context.Context, n channel.Name, q journal.Query) (jour
 	}
 	keep := s.o.Policies(n).Retention
 	now := s.o.Clock()
-	tx, err := s.reading.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	v, err := s.view(ctx)
 	if err != nil {
 		return journal.Page{}, s.readError(string(n), err)
 	}
-	defer func() { _ = tx.Rollback() }()
-	r := &pageRead{s: s, tx: tx, ctx: ctx, name: n, query: q}
+	defer v.end()
+	r := &pageRead{s: s, v: v, name: n, query: q}
 	if err := r.read(keep, now); err != nil {
 		return journal.Page{}, s.readError(string(n), err)
 	}
@@ -119,15 +122,15 @@ func (s *Store) readError(what string, err error) error {
 // pageRead is one Read, in one snapshot of the database.
 type pageRead struct {
 	s     *Store
-	tx    *sql.Tx
-	ctx   context.Context
+	v     *view
 	name  channel.Name
 	query journal.Query
 
 	id    int64 // of the channel; 0: never written
 	page  journal.Page
 	bytes int
-	seals []int64 // of page.Records
+	seals []int64  // of page.Records
+	gone  [][]byte // of page.Records: the hash of a body that was erased
 }
 
 func (r *pageRead) read(keep channel.Keep, now time.Time) error {
@@ -153,7 +156,7 @@ func (r *pageRead) read(keep channel.Keep, now time.Time) error {
 // ends finds the head and the oldest position, and hides what the committer has yet to trim.
 func (r *pageRead) ends(keep channel.Keep, now time.Time) error {
 	var head, tag, oldest, oldestTag int64
-	err := r.tx.StmtContext(r.ctx, r.s.pages.log).QueryRowContext(r.ctx, string(r.name)).Scan(&r.id, &head, &tag, &oldest, &oldestTag)
+	err := r.v.row(r.s.pages.log, string(r.name)).Scan(&r.id, &head, &tag, &oldest, &oldestTag)
 	if errors.Is(err, sql.ErrNoRows) {
 		r.page.Head = r.s.identity.first(r.name)
 		r.page.Oldest = r.page.Head
@@ -198,7 +201,7 @@ func (r *pageRead) young(from uint64, limit int64) (uint64, error) {
 // place is the position and the time (ms) of a record.
 func (r *pageRead) place(offset uint64) (channel.Position, int64, error) {
 	var tag, ms int64
-	err := r.tx.StmtContext(r.ctx, r.s.pages.place).QueryRowContext(r.ctx, r.id, int64(offset)).Scan(&tag, &ms)
+	err := r.v.row(r.s.pages.place, r.id, int64(offset)).Scan(&tag, &ms)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = r.damage(offset, "the record is missing")
 	}
@@ -256,6 +259,7 @@ func (r *pageRead) backwards() error {
 	}
 	slices.Reverse(p.Records)
 	slices.Reverse(r.seals)
+	slices.Reverse(r.gone)
 	base := p.Oldest
 	if before != nil {
 		base = *before
@@ -278,10 +282,11 @@ func (r *pageRead) backwards() error {
 // collect appends the rows to the page until limit or the page's bytes are reached; the position of the row that found no room
 // is before.
 func (r *pageRead) collect(stmt *sql.Stmt, args []any, limit int) (before *channel.Position, err error) {
-	err = queryEach(r.ctx, r.tx.StmtContext(r.ctx, stmt), args, func(scan func(...any) error) error {
+	err = r.v.each(stmt, args, func(scan func(...any) error) error {
 		rec := channel.Record{Channel: r.name}
 		var offset, tag, seal, ms int64
-		if err := scan(&offset, &tag, &seal, &ms, &rec.From, &rec.Binary, &rec.Body); err != nil {
+		var hash []byte
+		if err := scan(&offset, &tag, &seal, &ms, &rec.From, &rec.Binary, &rec.Body, &hash); err != nil {
 			return err
 		}
 		rec.At = r.s.identity.position(offset, tag)
@@ -294,6 +299,7 @@ func (r *pageRead) collect(stmt *sql.Stmt, args []any, limit int) (before *chann
 		r.bytes += len(rec.Body)
 		r.page.Records = append(r.page.Records, rec)
 		r.seals = append(r.seals, seal)
+		r.gone = append(r.gone, hash)
 		return nil
 	})
 	return before, err
@@ -308,7 +314,7 @@ func (r *pageRead) verify(base channel.Position, from, to int) (good int, why st
 		switch {
 		case rec.At.Offset != base.Offset+1:
 			return i, "the record is missing"
-		case rec.At != base.Next(rec.Body):
+		case rec.At != base.NextHash(r.bodyHash(i)):
 			return i, "the body or the tag was changed"
 		case r.seals[i] != seal(rec):
 			return i, "time, sender or kind was changed"
@@ -318,4 +324,13 @@ func (r *pageRead) verify(base channel.Position, from, to int) (good int, why st
 		base = rec.At
 	}
 	return to, ""
+}
+
+// bodyHash is what the chain kept of a body; of an erased one its row says it.
+func (r *pageRead) bodyHash(i int) (hash [sha1.Size]byte) {
+	if body := r.page.Records[i].Body; len(body) > 0 || len(r.gone[i]) != sha1.Size {
+		return channel.BodyHash(body)
+	}
+	copy(hash[:], r.gone[i])
+	return hash
 }

@@ -22,7 +22,7 @@ const (
 	DefaultWaiting      = 16384    // records before the committer
 	DefaultWaitingBytes = 64 << 20 // bytes of their bodies
 
-	maxBatch      = 1024    // records in a transaction
+	maxBatch      = 1024    // records and changes in a transaction; one Commit is always taken whole
 	maxBatchBytes = 4 << 20 // bytes of bodies in a transaction; one record is always taken
 )
 
@@ -31,12 +31,15 @@ type Options struct {
 	Clock        journal.Clock    // time.Now if nil
 	Policies     journal.Policies // unlimited retention for all if nil
 	Carry        journal.Carry    // nobody is told if nil
+	Stepped      func()           // called after a commit whose steps can be followed; it only enqueues; may be nil
 	Waiting      int              // DefaultWaiting if 0; beyond it Append answers journal.ErrBusy
 	WaitingBytes int              // DefaultWaitingBytes if 0
 
 	Commits  *observe.Histogram // time of each transaction, failed ones included; may be nil
 	Batches  *observe.Sizes     // records that each made true; may be nil
 	Failures *observe.Counter   // transactions that failed; may be nil
+
+	Trouble func(error) // told when the database is no longer where it was opened, and with nil when it is again; may be nil
 }
 
 func (o *Options) complete() {
@@ -48,6 +51,9 @@ func (o *Options) complete() {
 	}
 	if o.Carry == nil {
 		o.Carry = func([]channel.Record) {}
+	}
+	if o.Stepped == nil {
+		o.Stepped = func() {}
 	}
 	if o.Waiting <= 0 {
 		o.Waiting = DefaultWaiting
@@ -61,10 +67,14 @@ func (o *Options) complete() {
 type Store struct {
 	o        Options
 	identity identity
+	present  present
 	lock     *os.File
 	writing  *sql.DB
 	reading  *sql.DB
+	anchor   *sql.Conn // of a database in memory
 	pages    pageStatements
+	services serviceReads
+	gate     gate
 
 	mu           sync.Mutex
 	waiting      []request
@@ -78,28 +88,48 @@ type Store struct {
 	closeErr  error
 }
 
-// request is a record on its way to the committer.
+// request is a record on its way to the committer, or a call.
 type request struct {
 	record channel.Record
 	hash   [20]byte
 	id     idKey
 	done   func(channel.Position, error)
+	call   *call // nil: a record
 }
 
-// Tier is journal.TierDurable.
-func (s *Store) Tier() journal.Tier { return journal.TierDurable }
+// weight is how much of a batch a request takes: records, and bytes of their bodies.
+func (q *request) weight() (records, bytes int) {
+	if q.call != nil {
+		return q.call.records, q.call.bytes
+	}
+	return 1, len(q.record.Body)
+}
 
-// Append is journal.Appender's: the record waits for the committer, and done is called after the commit that holds it.
+// Tier is journal.TierDurable, or journal.TierMemory after OpenMemory.
+func (s *Store) Tier() journal.Tier {
+	if s.gate.closes {
+		return journal.TierMemory
+	}
+	return journal.TierDurable
+}
+
+// Append is journal.Appender's: the record waits for the committer, and done is called after the commit that holds it. A
+// Latest record takes no offset, and done gets the zero position.
 func (s *Store) Append(r channel.Record, done func(channel.Position, error)) {
-	if r.Class != channel.Logged {
+	if r.Class != channel.Logged && r.Class != channel.Latest {
 		done(channel.Position{}, journal.ErrClass)
 		return
 	}
-	if len(r.Body) == 0 {
+	if r.Class == channel.Logged && len(r.Body) == 0 {
 		done(channel.Position{}, journal.ErrEmpty)
 		return
 	}
-	q := request{record: r, hash: channel.BodyHash(r.Body), done: done}
+	q := request{record: r, done: done}
+	if r.Class == channel.Logged {
+		q.hash = channel.BodyHash(r.Body)
+	} else {
+		q.hash = latestHash(&r)
+	}
 	if r.ID != "" {
 		q.id = s.identity.key(r.Channel, r.From, r.ID)
 	}
@@ -117,12 +147,18 @@ func (s *Store) queue(q request) error {
 	case len(s.waiting) >= s.o.Waiting || s.waitingBytes >= s.o.WaitingBytes:
 		return journal.ErrBusy
 	}
+	s.enqueue(q)
+	return nil
+}
+
+// enqueue is called under mu.
+func (s *Store) enqueue(q request) {
+	_, bytes := q.weight()
 	s.waiting = append(s.waiting, q)
-	s.waitingBytes += len(q.record.Body)
+	s.waitingBytes += bytes
 	if len(s.waiting) == 1 {
 		s.signal()
 	}
-	return nil
 }
 
 func (s *Store) signal() {
@@ -137,12 +173,13 @@ func (s *Store) signal() {
 func (s *Store) take() (batch []request, closed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n, bytes := 0, 0
-	for n < len(s.waiting) && n < maxBatch {
-		size := len(s.waiting[n].record.Body)
-		if n > 0 && bytes+size > maxBatchBytes {
+	n, records, bytes := 0, 0, 0
+	for n < len(s.waiting) {
+		more, size := s.waiting[n].weight()
+		if n > 0 && (n == maxBatch || records+more > maxBatch || bytes+size > maxBatchBytes) {
 			break
 		}
+		records += more
 		bytes += size
 		n++
 	}
@@ -161,7 +198,7 @@ func (s *Store) takeBehind(failed map[channel.Name]bool) (behind []request) {
 	defer s.mu.Unlock()
 	var rest []request
 	for _, q := range s.waiting {
-		if failed[q.record.Channel] {
+		if q.call == nil && failed[q.record.Channel] {
 			behind = append(behind, q)
 			s.waitingBytes -= len(q.record.Body)
 		} else {

@@ -25,3 +25,25 @@ func open(t testing.TB, dir string, o journaltest.Options) (journaltest.Journal,
 }
 
 func TestJournal(t *testing.T) { journaltest.Run(t, open) }
+
+func TestTables(t *testing.T) { journaltest.TablesSuite(t, open) }
+
+func openMemory(t testing.TB, _ string, o journaltest.Options) (journaltest.Journal, func()) {
+	s, err := sqlite.OpenMemory(context.Background(), sqlite.Options{Clock: o.Clock, Policies: o.Policies, Carry: o.Carry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestMemoryJournal(t *testing.T) { journaltest.Run(t, openMemory) }
+
+func TestMemoryTables(t *testing.T) { journaltest.TablesSuite(t, openMemory) }
+
+func TestStage(t *testing.T) { journaltest.StageSuite(t, open) }
+
+func TestMemoryStage(t *testing.T) { journaltest.StageSuite(t, openMemory) }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"carillon/channel"
+	"carillon/journal"
+	"carillon/store"
 )
 
 // trim drops the oldest records of a log that are beyond its retention, keepRows at most; the next commit goes on. The newest
@@ -40,33 +42,52 @@ func (w *writer) trim(ctx context.Context, n channel.Name, st *logState, now tim
 	return err
 }
 
-// housekeep gives back what nobody writes to any more: ids past their time and, a few logs a round, records past their
-// age. A failure is met again in the next round, and by the next commit.
+// housekeep gives back what nobody writes to any more: ids and steps past their time and, a few logs a round, records past
+// their age. A failure is met again in the next round, and by the next commit.
 func (w *writer) housekeep(ctx context.Context) {
-	now := w.s.o.Clock()
-	_, _ = w.inTransaction(ctx, func() error {
-		if err := w.forgetIDs(ctx, now, keepRows); err != nil {
+	b := w.newBatch()
+	_, err := w.inTransaction(ctx, func() error {
+		if err := w.oldIDs.forget(ctx, b.now.Add(-store.IDsKept), b.now, keepRows); err != nil {
 			return err
 		}
-		return w.sweep(ctx, now)
+		if err := w.oldSteps.forget(ctx, b.now.Add(-journal.TrailKept), b.now, keepRows); err != nil {
+			return err
+		}
+		if err := w.sweep(ctx, b); err != nil {
+			return err
+		}
+		if err := w.writeTables(ctx, b); err != nil {
+			return err
+		}
+		return w.moveHeads(ctx, b)
 	})
+	if err == nil {
+		w.settle(b)
+		if len(b.records) > 0 {
+			w.s.o.Carry(b.records)
+		}
+	}
+	w.sweepErased(ctx)
 }
 
-func (w *writer) sweep(ctx context.Context, now time.Time) error {
-	states := map[channel.Name]logState{}
+// sweep trims the next few logs that have something to trim.
+func (w *writer) sweep(ctx context.Context, b *batchWork) error {
 	seen := 0
+	var logs, tables []channel.Name
 	err := queryEach(ctx, w.sweepLogs, []any{w.sweptTo, keepLogs}, func(scan func(...any) error) error {
 		var name string
-		var st logState
-		var head, tag, oldest, oldestTag int64
-		if err := scan(&name, &st.id, &head, &tag, &oldest, &oldestTag, &st.bytes, &st.lastMS); err != nil {
+		var id int64
+		var kept, tabled bool
+		if err := scan(&name, &id, &kept, &tabled); err != nil {
 			return err
 		}
 		seen++
-		w.sweptTo = st.id
-		st.head, st.oldest = w.s.identity.position(head, tag), w.s.identity.position(oldest, oldestTag)
-		if st.head != st.oldest {
-			states[channel.Name(name)] = st
+		w.sweptTo = id
+		if kept {
+			logs = append(logs, channel.Name(name))
+		}
+		if tabled {
+			tables = append(tables, channel.Name(name))
 		}
 		return nil
 	})
@@ -76,19 +97,27 @@ func (w *writer) sweep(ctx context.Context, now time.Time) error {
 	if seen < keepLogs {
 		w.sweptTo = 0
 	}
-	for n, st := range states {
-		before := st
-		if err := w.trim(ctx, n, &st, now); err != nil {
+	for _, n := range tables {
+		if err := w.expire(ctx, b, n); err != nil && !isDamage(err) {
 			return err
 		}
-		if st != before {
-			// Read back when it is written next.
-			delete(w.logs, n)
-			delete(w.older, n)
-			if err := w.moveTo.exec(ctx, st.row(n)); err != nil {
-				return err
-			}
+	}
+	for _, n := range logs {
+		if w.s.o.Policies(n).Retention == (channel.Keep{}) {
+			continue
 		}
+		st, err := w.log(ctx, b, n)
+		if err != nil && isDamage(err) {
+			continue // said when it is read or written
+		}
+		if err != nil {
+			return err
+		}
+		before := st.oldest
+		if err := w.trim(ctx, n, &st.logState, b.now); err != nil {
+			return err
+		}
+		st.moved = st.moved || st.oldest != before
 	}
 	return nil
 }

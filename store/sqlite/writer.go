@@ -27,21 +27,36 @@ type writer struct {
 	conn *sql.Conn
 
 	begin, commit, rollback          *sql.Stmt
-	findLog, addLog, lastTag         *sql.Stmt
-	forget, oldestAt                 *sql.Stmt
+	findLog, lastLog, lastTag        *sql.Stmt
 	surplus, drop, sweepLogs         *sql.Stmt
 	findIDs, addIDs, addRows, moveTo many
 	stmts                            []**sql.Stmt // those prepared, to be closed
 	manies                           []*many
 
-	logs     map[channel.Name]logState // committed states, those used lately
-	older    map[channel.Name]logState
-	oldestID int64 // time (ms) of the oldest id; too low is harmless
-	sweptTo  int64 // id of the channel that housekeeping saw last
+	service serviceStatements
+
+	cache
+	oldIDs, oldSteps aging
+	sweptTo          int64 // id of the channel that housekeeping saw last
+	erased           bool  // the log file holds what was erased
+}
+
+// cache is what the committer remembers as of the last commit; a failed one empties it.
+type cache struct {
+	logs    map[channel.Name]logState // those used lately
+	older   map[channel.Name]logState
+	fences  map[fenceKey]fenceState
+	tables  map[int64]*table // by the id of the channel
+	entries int              // of tables, about
+	lastID  int64            // highest id of a channel; 0: not known
+}
+
+func newCache() cache {
+	return cache{logs: map[channel.Name]logState{}, fences: map[fenceKey]fenceState{}, tables: map[int64]*table{}}
 }
 
 func newWriter(s *Store) *writer {
-	return &writer{s: s, logs: map[channel.Name]logState{}}
+	return &writer{s: s, cache: newCache()}
 }
 
 // connect takes a fresh connection and prepares everything on it.
@@ -56,34 +71,52 @@ func (w *writer) connect(ctx context.Context) (err error) {
 		&w.begin:    "BEGIN IMMEDIATE",
 		&w.commit:   "COMMIT",
 		&w.rollback: "ROLLBACK",
-		&w.findLog:  "SELECT id, head, tag, oldest, oldest_tag, bytes, last FROM channels WHERE name = ?",
-		&w.addLog:   "INSERT INTO channels (name, head, tag, oldest, oldest_tag, bytes, last) VALUES (?, 0, ?2, 0, ?2, 0, 0)",
-		&w.lastTag:  "SELECT tag FROM records WHERE channel = ? AND offset = ?",
-		&w.forget:   "DELETE FROM ids WHERE seq IN (SELECT seq FROM ids ORDER BY seq LIMIT ?) AND at < ?",
-		&w.oldestAt: "SELECT at FROM ids ORDER BY seq LIMIT 1",
-		&w.surplus:  "SELECT offset, tag, time, length(body) FROM records WHERE channel = ? AND offset > ? ORDER BY offset LIMIT ?",
-		&w.drop:     "DELETE FROM records WHERE channel = ? AND offset <= ?",
-		&w.sweepLogs: `SELECT name, id, head, tag, oldest, oldest_tag, bytes, last FROM channels
-			WHERE id > ? ORDER BY id LIMIT ?`,
+		&w.findLog: `SELECT id, head, tag, oldest, oldest_tag, bytes, last, rev, version, commanded, ifnull(shard, 0), ifnull(wake, 0)
+			FROM channels WHERE name = ?`,
+		&w.lastLog:        "SELECT ifnull(max(id), 0) FROM channels",
+		&w.lastTag:        "SELECT tag FROM records WHERE channel = ? AND offset = ?",
+		&w.oldIDs.drop:    "DELETE FROM ids WHERE seq IN (SELECT seq FROM ids ORDER BY seq LIMIT ?) AND at < ?",
+		&w.oldIDs.first:   "SELECT at FROM ids ORDER BY seq LIMIT 1",
+		&w.oldSteps.drop:  "DELETE FROM steps WHERE seq IN (SELECT seq FROM steps ORDER BY seq LIMIT ?) AND time < ?",
+		&w.oldSteps.first: "SELECT time FROM steps ORDER BY seq LIMIT 1",
+		&w.surplus:        "SELECT offset, tag, time, length(body) FROM records WHERE channel = ? AND offset > ? ORDER BY offset LIMIT ?",
+		&w.drop:           "DELETE FROM records WHERE channel = ? AND offset <= ?",
+		&w.sweepLogs:      "SELECT name, id, head > oldest, rev > 0 FROM channels WHERE id > ? ORDER BY id LIMIT ?",
 	} {
-		if *stmt, err = w.conn.PrepareContext(ctx, text); err != nil {
-			return fmt.Errorf("prepare: %w", err)
+		if err := w.prepare(ctx, stmt, text); err != nil {
+			return err
 		}
-		w.stmts = append(w.stmts, stmt)
 	}
 	for m, text := range map[*many][2]string{
 		&w.findIDs: {"SELECT key, hash, binary, offset, tag FROM ids WHERE key IN (%rows%)", "?"},
 		&w.addIDs:  {"INSERT INTO ids (key, hash, binary, offset, tag, at) VALUES %rows%", "(?,?,?,?,?,?)"},
 		&w.addRows: {"INSERT INTO records (channel, offset, tag, seal, time, sender, binary, body) VALUES %rows%", "(?,?,?,?,?,?,?,?)"},
-		&w.moveTo: {`INSERT INTO channels (id, name, head, tag, oldest, oldest_tag, bytes, last) VALUES %rows%
-			ON CONFLICT (id) DO UPDATE SET head = excluded.head, tag = excluded.tag, oldest = excluded.oldest,
-			oldest_tag = excluded.oldest_tag, bytes = excluded.bytes, last = excluded.last`, "(?,?,?,?,?,?,?,?)"},
+		&w.moveTo: {`INSERT INTO channels (id, name, head, tag, oldest, oldest_tag, bytes, last, rev) VALUES %rows%
+			ON CONFLICT (id) DO UPDATE SET ` + movedColumns, "(?,?,?,?,?,?,?,?,?)"},
 	} {
-		if *m, err = prepareMany(ctx, w.conn, text[0], text[1]); err != nil {
-			return fmt.Errorf("prepare: %w", err)
+		if err := w.prepareMany(ctx, m, text); err != nil {
+			return err
 		}
-		w.manies = append(w.manies, m)
 	}
+	return w.service.prepare(ctx, w)
+}
+
+const movedColumns = `head = excluded.head, tag = excluded.tag, oldest = excluded.oldest, oldest_tag = excluded.oldest_tag,
+	bytes = excluded.bytes, last = excluded.last, rev = excluded.rev`
+
+func (w *writer) prepare(ctx context.Context, stmt **sql.Stmt, text string) (err error) {
+	if *stmt, err = w.conn.PrepareContext(ctx, text); err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
+	w.stmts = append(w.stmts, stmt)
+	return nil
+}
+
+func (w *writer) prepareMany(ctx context.Context, m *many, text [2]string) (err error) {
+	if *m, err = prepareMany(ctx, w.conn, text[0], text[1]); err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
+	w.manies = append(w.manies, m)
 	return nil
 }
 
@@ -91,6 +124,9 @@ func (w *writer) connect(ctx context.Context) (err error) {
 func (w *writer) insistOnDurability(ctx context.Context) error {
 	var mode string
 	var sync int
+	if w.s.Tier() != journal.TierDurable {
+		return nil
+	}
 	if err := w.conn.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&mode); err != nil {
 		return err
 	}
@@ -149,35 +185,74 @@ func (w *writer) run() {
 // write makes one batch true and answers it, or fails it together with what waits behind it.
 func (w *writer) write(ctx context.Context, batch []request) {
 	began := time.Now()
-	results, records, certain, err := w.transact(ctx, batch)
+	b, certain, culprit, err := w.transact(ctx, batch)
 	w.s.o.Commits.Since(began)
 	if err == nil {
-		w.s.o.Batches.Record(len(records))
-		if len(records) > 0 {
-			w.s.o.Carry(records)
-		}
-		for i := range batch {
-			batch[i].done(results[i].at, results[i].err)
-		}
+		w.announce(b, batch)
 		return
 	}
 	w.s.o.Failures.Add(1)
+	if parts := byRun(batch); culprit && certain && len(parts) > 1 && !isFull(err) {
+		// What one Commit holds must not fail the others.
+		w.writeParts(ctx, parts)
+		return
+	}
 	if parts := byChannel(batch); isDamage(err) && len(parts) > 1 {
 		// A damaged page is the fault of one channel; the others go on without it.
-		for _, part := range parts {
-			w.write(ctx, part)
-		}
+		w.writeParts(ctx, parts)
 		return
 	}
 	err = outcome(err, certain)
 	failed := map[channel.Name]bool{}
 	for i := range batch {
-		failed[batch[i].record.Channel] = true
+		if batch[i].call == nil {
+			failed[batch[i].record.Channel] = true
+		}
 	}
-	// Behind a failed record nothing may become true before its sender knows: that would change the order.
+	// Behind a failed record nothing may become true before its sender knows: that would change the order. A Commit behind
+	// a failed one finds another version there, and is refused for that.
 	for _, q := range append(batch, w.s.takeBehind(failed)...) {
-		q.done(channel.Position{}, err)
+		q.answer(result{err: err})
 	}
+}
+
+func (w *writer) writeParts(ctx context.Context, parts [][]request) {
+	for _, part := range parts {
+		w.write(ctx, part)
+	}
+}
+
+// announce tells the world, and then those who asked.
+func (w *writer) announce(b *batchWork, batch []request) {
+	w.s.o.Batches.Record(len(b.records))
+	if len(b.records) > 0 {
+		w.s.o.Carry(b.records)
+	}
+	if len(b.stepped) > 0 {
+		w.s.o.Stepped()
+	}
+	for i := range batch {
+		batch[i].answer(b.results[i])
+	}
+}
+
+func (q *request) answer(r result) {
+	if q.call != nil {
+		q.call.answer(r.err)
+		return
+	}
+	q.done(r.at, r.err)
+}
+
+// byRun parts a batch into its calls, each alone, and the records between them.
+func byRun(batch []request) (parts [][]request) {
+	for i := range batch {
+		if i == 0 || batch[i].call != nil || batch[i-1].call != nil {
+			parts = append(parts, nil)
+		}
+		parts[len(parts)-1] = append(parts[len(parts)-1], batch[i])
+	}
+	return parts
 }
 
 func byChannel(batch []request) (parts [][]request) {
@@ -199,9 +274,15 @@ func byChannel(batch []request) (parts [][]request) {
 func (w *writer) inTransaction(ctx context.Context, f func() error) (certain bool, err error) {
 	defer func() {
 		if err != nil {
-			w.logs, w.older, w.oldestID = map[channel.Name]logState{}, nil, 0
+			w.cache = newCache()
+			w.oldIDs.oldest, w.oldSteps.oldest = 0, 0
 		}
 	}()
+	w.s.gate.write()
+	defer w.s.gate.writeEnd()
+	if err := w.s.present.check(false); err != nil {
+		return true, err
+	}
 	if w.conn == nil {
 		if err := w.connect(ctx); err != nil {
 			w.disconnect()
@@ -218,7 +299,7 @@ func (w *writer) inTransaction(ctx context.Context, f func() error) (certain boo
 		_, err = w.commit.ExecContext(ctx)
 	}
 	if err == nil {
-		return true, nil
+		return false, w.s.present.check(true)
 	}
 	_, undone := w.rollback.ExecContext(ctx)
 	if undone != nil || committing {
@@ -233,14 +314,35 @@ var errNoRecord = errors.New("the last record is missing")
 
 // logState is the state of a log as of the last commit.
 type logState struct {
-	id     int64
+	id     int64 // 0: it has no row yet
 	head   channel.Position
 	oldest channel.Position
 	bytes  int64
 	lastMS int64
+	rev    uint64
+
+	version   uint64 // the rest is that of a service's channel; 0: it is none
+	commanded int64  // ms
+	shard     int64  // row in fences
+	wake      int64  // ns; 0: never
 }
 
-// state finds the state of a log, in memory or in the database, and begins the log if there is none.
+// log finds a log, with what this batch did to it.
+func (w *writer) log(ctx context.Context, b *batchWork, n channel.Name) (*logWork, error) {
+	if st, ok := b.logs[n]; ok {
+		return st, nil
+	}
+	st := &logWork{name: n}
+	var err error
+	if st.logState, err = w.state(ctx, n); err != nil {
+		return nil, err
+	}
+	b.logs[n] = st
+	b.order = append(b.order, st)
+	return st, nil
+}
+
+// state finds the state of a log, in memory or in the database. One that was never written has no id.
 func (w *writer) state(ctx context.Context, n channel.Name) (logState, error) {
 	if st, ok := w.logs[n]; ok {
 		return st, nil
@@ -250,23 +352,36 @@ func (w *writer) state(ctx context.Context, n channel.Name) (logState, error) {
 		return st, nil
 	}
 	var st logState
-	var head, tag, oldest, oldestTag int64
-	err := w.findLog.QueryRowContext(ctx, string(n)).Scan(&st.id, &head, &tag, &oldest, &oldestTag, &st.bytes, &st.lastMS)
+	var head, tag, oldest, oldestTag, rev, version int64
+	err := w.findLog.QueryRowContext(ctx, string(n)).Scan(&st.id, &head, &tag, &oldest, &oldestTag, &st.bytes, &st.lastMS,
+		&rev, &version, &st.commanded, &st.shard, &st.wake)
 	if errors.Is(err, sql.ErrNoRows) {
 		st.head = w.s.identity.first(n)
 		st.oldest = st.head
-		res, err := w.addLog.ExecContext(ctx, string(n), int64(st.head.Tag))
-		if err != nil {
-			return st, err
-		}
-		st.id, err = res.LastInsertId()
-		return st, err
+		return st, nil
 	}
 	if err != nil {
 		return st, err
 	}
 	st.head, st.oldest = w.s.identity.position(head, tag), w.s.identity.position(oldest, oldestTag)
+	st.rev, st.version = uint64(rev), uint64(version)
 	return st, w.verifyHead(ctx, n, st)
+}
+
+// enroll gives a log that is written for the first time its id; its row comes with the first move. A mere refusal leaves
+// none: anybody can ask for any name.
+func (w *writer) enroll(ctx context.Context, st *logWork) error {
+	if st.id != 0 {
+		return nil
+	}
+	if w.lastID == 0 {
+		if err := w.lastLog.QueryRowContext(ctx).Scan(&w.lastID); err != nil {
+			return err
+		}
+	}
+	w.lastID++
+	st.id = w.lastID
+	return nil
 }
 
 // verifyHead compares a log's head with its last record, so that no offset is given twice after damage.

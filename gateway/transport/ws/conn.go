@@ -23,23 +23,26 @@ const (
 	broken                      // a write failed
 )
 
-// conn is one line. Its reader is the goroutine in serve; writers come from anywhere, one at a time.
+// conn is one line. Its reader is the goroutine in serve; writers come from anywhere, one at a time. What a write needs
+// stands at the beginning, in one cache line: with thousands of connections none of it is in the cache when their turn comes.
 type conn struct {
-	h          *Handler
-	inbox      transport.Inbox
-	nc         net.Conn
-	out        writer
-	sealer     *sealer // which out is, nil without TLS
-	info       transport.Info
-	prev, next *conn // list of the Handler, under its mu
-
+	out     writer
+	h       *Handler
 	flags   atomic.Uint32
 	waiters atomic.Int32 // goroutines that wait for room or flush
-	timer   atomic.Pointer[time.Timer]
+	socket  socket       // what out writes to in the end, if it is plain TCP
+
+	inbox      transport.Inbox
+	nc         net.Conn
+	sealer     *sealer // which out is, nil without TLS
+	timer      atomic.Pointer[time.Timer]
+	prev, next *conn // list of the Handler, under its mu
+
+	protocol, token, remote string
 
 	reader
 	grown     bool  // something was handled since the reader's goroutine began
-	sheds     uint8 // stacks shed at the beginning, up to shedCredit
+	parks     uint8 // after the first messages, up to shedLast
 	spokeAt   int64 // when the reader last came to park after a message, ns of the Handler's clock
 	parser    parser
 	controls  int32 // control frames since the last message
@@ -70,6 +73,9 @@ func (c *conn) Write(bufs [][]byte) (int, error) {
 	}
 	return n, nil
 }
+
+// Near reads what a write will need first, see Outlet.Near.
+func (c *conn) Near() uint32 { return c.flags.Load() }
 
 // setFlag sets a flag and returns what was set before.
 func (c *conn) setFlag(f uint32) uint32 { return c.flags.Or(f) }
@@ -123,7 +129,9 @@ func (h *Handler) panicked(v any) {
 }
 
 // Info implements transport.Conn.
-func (c *conn) Info() transport.Info { return c.info }
+func (c *conn) Info() transport.Info {
+	return transport.Info{Kind: "ws", Protocol: c.protocol, Token: c.token, Remote: c.remote, Framing: Framing{}}
+}
 
 // Ending implements transport.Ender: the close frame is queued.
 func (c *conn) Ending() {
@@ -150,7 +158,16 @@ func (c *conn) cut() {
 	if l, ok := c.nc.(interface{ SetLinger(int) error }); ok {
 		_ = l.SetLinger(0) // fails only if the socket is gone already
 	}
-	_ = c.nc.Close() // the same
+	c.kill()
+}
+
+// kill closes the TCP connection, of which nothing is expected any more.
+func (c *conn) kill() {
+	if c.socket.plain() {
+		c.socket.shut()
+		return
+	}
+	_ = c.nc.Close()
 }
 
 // start makes in the Inbox of the connection.
@@ -172,7 +189,7 @@ func (c *conn) serve(glued []byte) {
 	if t := c.timer.Load(); t != nil {
 		t.Stop()
 	}
-	_ = c.nc.Close() // nothing is expected of it any more
+	c.kill()
 	c.parser.release()
 	if c.sealer != nil {
 		c.sealer.release()
@@ -183,8 +200,9 @@ func (c *conn) serve(glued []byte) {
 }
 
 const (
-	shedCredit = 2               // stacks that a reader sheds at once: after its first messages comes a long silence
-	shedQuiet  = 5 * time.Second // of a peer, before a message after which the stack is shed: it speaks seldom
+	shedFirst = 1               // messages after which the stack is kept: connect is followed by subscribe
+	shedLast  = 3               // messages after which it was shed at once: then comes a long silence
+	shedQuiet = 5 * time.Second // of a peer, before a message after which the stack is shed: it speaks seldom
 )
 
 // errShed says that the reader is to go on in a new goroutine. A stack that a message has grown never shrinks below
@@ -201,8 +219,11 @@ func (c *conn) shed() bool {
 	quiet := now-c.spokeAt >= int64(shedQuiet)
 	c.spokeAt = now
 	switch {
-	case c.sheds < shedCredit:
-		c.sheds++
+	case c.parks < shedFirst:
+		c.parks++
+		return false
+	case c.parks < shedLast:
+		c.parks++
 	case !quiet:
 		return false
 	}
@@ -286,7 +307,7 @@ func (c *conn) end(cause error) {
 		c.Ending()
 		c.guard(func() { c.inbox.Control(Framing{}.AppendClose(nil, told.Code, told.Reason), true) })
 	default: // the socket failed
-		_ = c.nc.Close()
+		c.kill()
 	}
 }
 

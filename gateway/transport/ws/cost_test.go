@@ -48,7 +48,7 @@ func openLine(t testing.TB) transport.Conn {
 }
 
 func TestConnIsSmall(t *testing.T) {
-	if n := unsafe.Sizeof(conn{}) + unsafe.Sizeof(socket{}); n > 576 {
+	if n := unsafe.Sizeof(conn{}); n > 384 {
 		t.Errorf("a connection takes %d bytes", n)
 	}
 }

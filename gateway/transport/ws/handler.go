@@ -68,6 +68,11 @@ func (h *Handler) Upgrade(w http.ResponseWriter, r *http.Request, accept Accept)
 		http.Error(w, no.text, no.status)
 		return
 	}
+	if own, ok := w.(*handshake); ok {
+		own.line = h.openNow(own.nc, off, r.RemoteAddr, accept)
+		own.lost = own.line == nil
+		return
+	}
 	nc, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		h.refused[RefusedOther].Add(1)
@@ -148,25 +153,48 @@ func (h *Handler) open101(nc net.Conn, br *bufio.Reader, off offer, remote strin
 	return h.adopt(nc, glued, off, remote, accept)
 }
 
+// openNow is open101 for a Front, whose goroutine goes on as the line's reader; nil: the connection is of no use.
+func (h *Handler) openNow(nc net.Conn, off offer, remote string, accept Accept) *conn {
+	_, err := nc.Write(off.answer()) // never waits, for it is the first
+	if err == nil {
+		err = nc.SetReadDeadline(time.Time{})
+	}
+	if err != nil {
+		return nil
+	}
+	c, err := h.begin(nc, off, remote, accept)
+	if err != nil {
+		return nil
+	}
+	return c
+}
+
 // Adopt serves a connection whose handshake is done already. It owns nc from now on.
 func (h *Handler) Adopt(nc net.Conn, protocol, token string) error {
 	return h.adopt(nc, nil, offer{protocol: protocol, token: token}, nc.RemoteAddr().String(), h.accept)
 }
 
 func (h *Handler) adopt(nc net.Conn, glued []byte, off offer, remote string, accept Accept) error {
+	c, err := h.begin(nc, off, remote, accept)
+	if err == nil {
+		go c.serve(glued)
+	}
+	return err
+}
+
+// begin makes a line whose serve is to be called.
+func (h *Handler) begin(nc net.Conn, off offer, remote string, accept Accept) (*conn, error) {
 	secure, _ := nc.(*tlsConn)
 	if secure != nil {
 		nc = secure.carrier.Conn
 	}
-	c := &conn{h: h, nc: nc, since: h.clock()}
-	c.info = transport.Info{Kind: "ws", Protocol: off.protocol, Token: off.token, Remote: remote, Framing: Framing{}}
-	s, err := tune(nc)
-	if err != nil {
+	c := &conn{h: h, nc: nc, since: h.clock(), protocol: off.protocol, token: off.token, remote: remote}
+	if err := c.socket.tune(nc); err != nil {
 		_ = nc.Close() // dead already
-		return err
+		return nil, err
 	}
-	if s != nil {
-		c.out = s
+	if c.socket.plain() {
+		c.out = &c.socket
 	} else {
 		c.out = newSpill(c)
 	}
@@ -174,10 +202,10 @@ func (h *Handler) adopt(nc net.Conn, glued []byte, off offer, remote string, acc
 		c.sealer = secure.seal(c, c.out)
 		c.out = c.sealer
 	}
-	c.openReader(s)
+	c.openReader()
 	if !h.add(c) {
-		_ = nc.Close() // we are leaving
-		return transport.ErrClosed
+		c.kill() // we are leaving
+		return nil, transport.ErrClosed
 	}
 	var in transport.Inbox
 	c.guard(func() { in = accept(c) })
@@ -186,11 +214,10 @@ func (h *Handler) adopt(nc net.Conn, glued []byte, off offer, remote string, acc
 		c.cut()
 		h.awaitWaiters(c)
 		h.remove(c)
-		return transport.ErrClosed
+		return nil, transport.ErrClosed
 	}
 	c.start(in)
-	go c.serve(glued)
-	return nil
+	return c, nil
 }
 
 // clock returns ns since the Handler was made.

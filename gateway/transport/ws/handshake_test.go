@@ -37,10 +37,16 @@ func request(t testing.TB, addr, head string) (net.Conn, *http.Response) {
 	return nc, resp
 }
 
-// entrances are the two ways in: behind net/http, and the handshake of ServeConn.
+// entrances are the ways in: behind net/http, with a Front before that, and the handshake of ServeConn.
 func entrances(t *testing.T, o Options, f func(t *testing.T, addr string)) {
 	t.Run("http", func(t *testing.T) {
 		_, addr := serveEcho(t, o)
+		f(t, addr)
+		healthy(t, addr)
+	})
+	t.Run("front", func(t *testing.T) {
+		h := NewEcho(o, 1<<20)
+		addr, _ := serveFront(t, h, h, testPatience)
 		f(t, addr)
 		healthy(t, addr)
 	})

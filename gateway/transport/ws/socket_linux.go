@@ -3,6 +3,7 @@ package ws
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -14,83 +15,93 @@ const (
 	maxIOV       = 64       // buffers of one writev
 )
 
-// socket writes to a TCP socket without ever parking: a goroutine that waits for room holds the socket's write lock.
+// socket writes to a TCP socket without ever parking: a goroutine that waits for room holds the socket's write lock. It
+// makes its system calls itself, for what the runtime keeps about a descriptor costs as much as a tenth of a small write.
+// So the descriptor must not be closed, and given to another connection, while a call is under way: hold says whether
+// one is, and who closes meanwhile leaves that to the writer. The zero socket is no socket.
 type socket struct {
-	nc  *net.TCPConn
-	raw syscall.RawConn
-	put func(fd uintptr) bool // kept, so that a write allocates nothing
-
-	bufs [][]byte // of the write that runs
-	n    int
-	full bool
-	err  error
+	fd   int32
+	hold atomic.Uint32
+	nc   *net.TCPConn // nil: no plain TCP socket
+	raw  syscall.RawConn
 }
 
-// tune sets what every socket needs and returns its writer; nil means that nc is no plain TCP socket.
-func tune(nc net.Conn) (*socket, error) {
+// States of socket.hold.
+const (
+	held uint32 = 1 << iota // a system call may be under way
+	shut                    // the descriptor is closed, or will be by who holds it
+)
+
+// tune sets what every socket needs. Of what is no plain TCP socket nothing is kept.
+func (s *socket) tune(nc net.Conn) error {
 	tc, ok := nc.(*net.TCPConn)
 	if !ok {
-		return nil, nil
+		return nil
 	}
 	raw, err := tc.SyscallConn()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var lowat error
 	if err := raw.Control(func(fd uintptr) {
+		s.fd = int32(fd)
 		lowat = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentLowat)
 	}); err != nil {
-		return nil, err
+		return err
 	}
 	if lowat != nil {
-		return nil, lowat
+		return lowat
 	}
-	if err := tc.SetNoDelay(true); err != nil {
-		return nil, err
-	}
-	s := &socket{nc: tc, raw: raw}
-	s.put = s.writeNow
-	return s, nil
+	s.nc, s.raw = tc, raw // with TCP_NODELAY, which package net sets
+	return nil
 }
 
-func (s *socket) write(bufs [][]byte) (int, bool, error) {
-	s.bufs, s.n, s.full, s.err = bufs, 0, false, nil
-	err := s.raw.Write(s.put)
-	s.bufs = nil
-	if err == nil {
-		err = s.err
+// plain tells whether there is a socket.
+func (s *socket) plain() bool { return s.nc != nil }
+
+// shut closes the descriptor, or has the writer do it that is in the middle of a system call: it never waits.
+func (s *socket) shut() {
+	if s.hold.Or(shut) == 0 {
+		_ = s.nc.Close() // nothing is expected of it any more
 	}
-	return s.n, s.full, err
 }
 
-// writeNow writes what the socket takes. It returns true always: false would park.
-func (s *socket) writeNow(fd uintptr) bool {
-	for left := s.bufs; len(left) > 0 && !s.full; {
+// write writes what the socket takes.
+func (s *socket) write(bufs [][]byte) (n int, full bool, err error) {
+	if !s.hold.CompareAndSwap(0, held) {
+		return 0, false, net.ErrClosed
+	}
+	n, full, err = s.writeNow(bufs)
+	if !s.hold.CompareAndSwap(held, 0) {
+		_ = s.nc.Close() // the same
+	}
+	return n, full, err
+}
+
+// writeNow is write for who holds the descriptor.
+func (s *socket) writeNow(bufs [][]byte) (sum int, full bool, err error) {
+	for left := bufs; len(left) > 0 && !full; {
 		var n, size int
-		var err error
-		if len(left) == 1 {
-			size = len(left[0])
-			n, err = send(fd, left[0])
-			left = nil
+		run := left[:min(len(left), maxIOV)]
+		if len(run) == 1 {
+			size = len(run[0])
+			n, err = send(uintptr(s.fd), run[0])
 		} else {
-			run := left[:min(len(left), maxIOV)]
-			left = left[len(run):]
-			n, size, err = writev(fd, run)
+			n, size, err = writev(uintptr(s.fd), run)
 		}
-		switch {
-		case err == unix.EINTR && n <= 0:
-			left = s.unsent()
-		case err == unix.EAGAIN:
-			s.full = true
-		case err != nil:
-			s.err = err
-			return true
+		switch err {
+		case nil:
+			sum += n
+			full = n < size
+			left = left[len(run):]
+		case unix.EINTR: // nothing was written
+		case unix.EAGAIN:
+			full = true
 		default:
-			s.n += n
-			s.full = n < size
+			return sum, false, err
 		}
 	}
-	return true
+	return sum, full, nil
 }
 
 // shortWrite is how many bytes are written without telling the scheduler, which costs as much as a twentieth of a small
@@ -109,18 +120,6 @@ func send(fd uintptr, b []byte) (n int, err error) {
 	return int(r), nil
 }
 
-// unsent returns the buffers from s.n on, which is the start of one: only whole buffers were written when it is called.
-func (s *socket) unsent() [][]byte {
-	n := s.n
-	for i, b := range s.bufs {
-		if n == 0 {
-			return s.bufs[i:]
-		}
-		n -= len(b)
-	}
-	return nil
-}
-
 var vectors = sync.Pool{New: func() any { return new([maxIOV]unix.Iovec) }}
 
 func writev(fd uintptr, bufs [][]byte) (n, size int, err error) {
@@ -134,7 +133,11 @@ func writev(fd uintptr, bufs [][]byte) (n, size int, err error) {
 			k++
 		}
 	}
-	r, _, errno := unix.Syscall(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(v)), uintptr(k))
+	call := unix.Syscall
+	if size <= shortWrite {
+		call = unix.RawSyscall
+	}
+	r, _, errno := call(unix.SYS_WRITEV, fd, uintptr(unsafe.Pointer(v)), uintptr(k))
 	clear(v[:k])
 	vectors.Put(v)
 	if errno != 0 {
@@ -157,26 +160,20 @@ func (s *socket) finish() { _ = s.nc.CloseWrite() } // fails only if the line is
 
 // reader reads a connection. On a socket it holds a buffer only between the moment there is something to read and give.
 type reader struct {
-	raw  syscall.RawConn // nil unless a socket
 	look func(fd uintptr) bool
 	buf  *[]byte
 	n    int
 	err  error
 }
 
-func (c *conn) openReader(s *socket) {
-	if s != nil {
-		c.raw = s.raw
-		c.look = c.readNow
-	}
-}
+func (c *conn) openReader() { c.look = c.readNow }
 
 // receiveRaw waits for bytes of the socket.
 func (c *conn) receiveRaw() error {
-	if c.raw == nil {
+	if !c.socket.plain() {
 		return c.receiveAny()
 	}
-	err := c.raw.Read(c.look)
+	err := c.socket.raw.Read(c.look)
 	if err == nil {
 		err = c.err
 	}
@@ -207,4 +204,23 @@ func (c *conn) readNow(fd uintptr) bool {
 		}
 		return true
 	}
+}
+
+// hasEnded waits until there is something to read, and tells whether it is the end of the line. A deadline ends it too.
+func hasEnded(nc net.Conn) (gone bool) {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return true
+	}
+	var one [1]byte
+	_ = raw.Read(func(fd uintptr) bool { // an error is that of the deadline, or comes again
+		n, _, err := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		gone = n == 0 && err == nil || err != nil && err != unix.EAGAIN && err != unix.EINTR
+		return gone || err == nil
+	})
+	return gone
 }

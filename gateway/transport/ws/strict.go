@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
 // StrictLines wraps a listener for net/http, which takes header lines that end in a bare LF; a proxy in front that reads
@@ -30,16 +31,31 @@ func (l strictListener) Accept() (net.Conn, error) {
 
 type strictConn struct {
 	net.Conn
-	head headWatch
+	head  headWatch
+	early []byte    // was read before, and comes first; at most frontBytes
+	by    time.Time // when the head must be there, whatever deadline is set; zero: any time
 }
 
-func (c *strictConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
+func (c *strictConn) Read(b []byte) (n int, err error) {
+	if len(c.early) > 0 {
+		n = copy(b, c.early)
+		c.early = c.early[n:]
+	} else {
+		n, err = c.Conn.Read(b)
+	}
 	if !c.head.see(b[:n]) {
 		return n, err
 	}
 	refuseHead(c.Conn)
 	return 0, io.EOF
+}
+
+// SetReadDeadline implements net.Conn: who took his time to send the first bytes has that much less for the rest of the head.
+func (c *strictConn) SetReadDeadline(t time.Time) error {
+	if !c.by.IsZero() && (t.IsZero() || t.After(c.by)) && !c.head.over() {
+		t = c.by
+	}
+	return c.Conn.SetReadDeadline(t)
 }
 
 func refuseHead(w io.Writer) {
@@ -68,6 +84,13 @@ func (w *headWatch) see(b []byte) bool {
 		w.done = bytes.Equal(w.last[:], []byte("\r\n\r\n"))
 	}
 	return w.bad
+}
+
+// over tells whether the head went by.
+func (w *headWatch) over() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.done || w.bad
 }
 
 // bare returns the connection that a Handler serves.

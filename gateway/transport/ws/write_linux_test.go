@@ -37,7 +37,7 @@ func BenchmarkWrite(b *testing.B) {
 		if _, err := io.ReadFull(p.br, sink); err != nil {
 			b.Fatal(err)
 		}
-		if err := c.raw.Control(func(fd uintptr) {
+		if err := c.socket.raw.Control(func(fd uintptr) {
 			begin := time.Now()
 			for range turn {
 				if n, err := unix.Write(int(fd), frame); err != nil || n < len(frame) {

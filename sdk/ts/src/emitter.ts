@@ -32,6 +32,21 @@ export class Emitter<Events extends object> {
   }
 }
 
+/** Resolves once `done` holds, or rejects with what `failed` gives, judged now and at each change of state. */
+export function reached(events: { on(name: "state", f: () => void): Off }, done: () => boolean, failed: () => unknown): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const look = () => {
+      const error = failed();
+      if (done()) resolve();
+      else if (error) reject(error);
+      else return;
+      off();
+    };
+    const off = events.on("state", look);
+    look();
+  });
+}
+
 function report(e: unknown): void {
   if (typeof reportError === "function") reportError(e);
   else queueMicrotask(() => { throw e; });

@@ -1,29 +1,21 @@
 /** What a client does after a line has ended. */
 export type Reconnect = "never" | "wait" | "at once";
 
-/** Codes that can end a line, by close number, with a sentence for people; docs/protocol.md has the list. */
-const endings: readonly (readonly [number, string, string])[] = [
-  [4001, "unauthorized", "The token is missing, malformed, expired or not signed for this server."],
-  [4002, "connect_timeout", "No connect message came within 10 seconds of the handshake."],
-  [4003, "forbidden", "This is not allowed here."],
-  [4004, "version", "The server speaks none of the subprotocols the client asked for."],
-  [4005, "too_many_connections", "The user has too many connections open."],
-  [4006, "revoked", "The token, the user or this connection was revoked."],
-  [4007, "too_many_errors", "The client sent too many malformed requests in a short time."],
-  [4101, "token_expired", "The token ended."],
-  [4103, "rate_limited", "Too many requests in a short time."],
-  [4108, "slow", "The client read too slowly, and its namespace prefers an end to a gap."],
-  [4109, "no_sign_of_life", "Nothing was heard of the client within the heartbeat."],
-  [4110, "state_lost", "The server lost track of this connection's state."],
-  [4113, "overloaded", "The server has more to do than it can carry."],
-  [4201, "drain", "The server is going away, as planned."],
-];
+/** Codes that can end a line, by close number; docs/protocol.md says what they mean. */
+export const endings: Record<number, string> = {
+  4001: "unauthorized", 4002: "connect_timeout", 4003: "forbidden", 4004: "version", 4005: "too_many_connections",
+  4006: "revoked", 4007: "too_many_errors", 4101: "token_expired", 4103: "rate_limited", 4108: "slow",
+  4109: "no_sign_of_life", 4110: "state_lost", 4113: "overloaded", 4201: "drain",
+};
 
-/** Codes of replies alone that are worth another try; those that end a line are by their number. */
-const passing = ["unconfirmed", "unavailable", "storage_full", "busy", "internal"];
-
-/** The close numbers of WebSocket itself after which the same again would end the same. */
-const hopeless = [1002, 1003, 1007, 1009, 1010];
+/** For people, where the server gave no sentence. */
+const sentences: Record<number, string> = {
+  4001: "The sign-in was not accepted.",
+  4003: "This is not allowed here.",
+  4004: "This program is too old for the server.",
+  4005: "Too many windows of this user are open.",
+  4006: "The access was withdrawn.",
+};
 
 /**
  * Why something did not come about. `message` is a sentence for people, `code` the name for programs: one of the
@@ -31,8 +23,6 @@ const hopeless = [1002, 1003, 1007, 1009, 1010];
  */
 export class CarillonError extends Error {
   override name = "CarillonError";
-  /** The same may succeed later. */
-  readonly retry: boolean;
   /** The server asks to wait so many ms. */
   retryAfter = 0;
   /** The close number that ended the line, or a service's own code for a refused command. */
@@ -42,36 +32,28 @@ export class CarillonError extends Error {
   /** It was sent, and nobody can tell what became of it. The same again under the same `idem` is safe. */
   outcomeUnknown = false;
 
-  constructor(readonly code: string, message: string, retry = false) {
+  /** `retry`: the same may succeed later. */
+  constructor(readonly code: string, message: string, readonly retry = false) {
     super(message);
-    this.retry = retry;
   }
 }
 
 /** Says what follows from a close number; see "Reconnecting" in docs/protocol.md. */
 export function afterClose(number: number): Reconnect {
-  if ((number >= 4000 && number < 4100) || hopeless.includes(number)) return "never";
-  return (number >= 4200 && number < 4300) || number === 1012 ? "at once" : "wait";
+  if (number === 1012 || (number >= 4200 && number < 4300)) return "at once";
+  return [1002, 1003, 1007, 1009, 1010].includes(number) || (number >= 4000 && number < 4100) ? "never" : "wait";
 }
 
-/** The error of a line that was closed. `reason` is what the close frame said, `hint` what the runtime knows beside. */
-export function closeError(number: number, reason: string, hint: string): CarillonError {
-  const known = endings.find((e) => e[0] === number);
-  const retry = afterClose(number) !== "never";
-  let error: CarillonError;
-  if (known) {
-    error = new CarillonError(known[1], reason && reason !== known[1] ? reason : known[2], retry);
-  } else if (number === 1006 || number === 1005) {
-    error = new CarillonError("lost", hint || "The connection was lost.", retry);
-  } else {
-    error = new CarillonError("lost", `The connection was closed (${number}${reason && " " + reason}).`, retry);
-  }
-  error.number = number;
-  return error;
+/** The error of a line that was closed. `reason` is what the close frame said. */
+export function closeError(number: number, reason: string): CarillonError {
+  const code = endings[number] ?? "lost";
+  const text = reason && reason !== code ? reason : (sentences[number] ?? "The connection was lost.");
+  const e = new CarillonError(code, text, afterClose(number) !== "never");
+  e.number = number;
+  return e;
 }
 
-/** Says if a code without the server's own word on it is worth another try. */
-export function passes(code: string): boolean {
-  const known = endings.find((e) => e[1] === code);
-  return known ? known[0] >= 4100 : passing.includes(code);
+/** Wraps what something else threw: a sentence, and what it said. */
+export function failure(code: string, sentence: string, cause: unknown, retry = true): CarillonError {
+  return new CarillonError(code, `${sentence} (${cause instanceof Error ? cause.message : cause})`, retry);
 }

@@ -104,6 +104,15 @@ class Writer {
   }
 }
 
+/** The value of a body; in a message of a later version the text may be something else. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
 /** Reads any MessagePack. Maps become objects without a prototype; what stands under `data` is a body. */
 class Reader {
   #view: DataView;
@@ -153,8 +162,7 @@ class Reader {
     for (; n > 0; n--) {
       const key = String(this.value(depth + 1));
       const v = this.value(depth + 1);
-      if (key !== "data" || typeof v !== "string") m[key] = v;
-      else m[key] = JSON.parse(v);
+      m[key] = key === "data" && typeof v === "string" ? parsed(v) : v;
     }
     return m;
   }

@@ -42,7 +42,7 @@ export interface Hello {
 }
 
 /** A message of the server. Which fields are there depends on the type; unknown ones are ignored. */
-export interface Incoming extends WireRecord, WireGap, Hello {
+export interface Incoming extends WireRecord, WireGap, Omit<Hello, "user"> {
   type: string;
   id?: number;
   at: string;
@@ -125,16 +125,14 @@ const loneSurrogate = /(?<!\\)(?:\\\\)*\\u[dD][89a-fA-F]/;
 /** A value as a body, frozen: what becomes of the value later changes nothing. Throws what people should read. */
 export function toBody(data: unknown): Body {
   if (data instanceof Uint8Array) return data.slice();
-  if (data instanceof ArrayBuffer) return new Uint8Array(data.slice(0));
   const text = JSON.stringify(data);
-  if (text === undefined) throw new TypeError("This cannot be written as JSON: give null, a value or a Uint8Array.");
-  if (loneSurrogate.test(text)) throw new TypeError("The text holds half of a character (a lone surrogate): cut it between characters.");
+  if (text === undefined) throw new TypeError("This cannot be written as JSON.");
+  if (loneSurrogate.test(text)) throw new TypeError("The text holds half of a character.");
   return text;
 }
 
-/** An upper bound of what a body takes in a frame, in bytes. */
+/** What a body takes in a frame, in bytes. */
 export function sizeOf(body: Body | undefined): number {
   if (body === undefined) return 0;
-  if (typeof body !== "string") return Math.ceil(body.length / 3) * 4;
-  return body.length * 3 < 65536 ? body.length * 3 : new TextEncoder().encode(body).length;
+  return typeof body === "string" ? new TextEncoder().encode(body).length : Math.ceil(body.length / 3) * 4;
 }

@@ -1,0 +1,161 @@
+package presence
+
+import (
+	"context"
+	"time"
+
+	"carillon/bus"
+	"carillon/channel"
+	"carillon/observe"
+)
+
+// run is the Keeper's goroutine: it alone ends stays and writes values, so that those of one channel follow each other
+// in the order in which they were true.
+func (k *Keeper) run() {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	var p pace
+	for {
+		select {
+		case <-k.stop:
+			return
+		case <-k.wake:
+			k.flush(k.due(time.Now(), true, 0, ""))
+		case now := <-ticker.C:
+			k.sweep()
+			every, why := p.next(now, k.o.Strain)
+			k.every.Store(int64(every))
+			k.flush(k.due(now, false, every, why))
+		}
+	}
+}
+
+// sweep ends the stay of those who were lost and did not come back.
+func (k *Keeper) sweep() {
+	err := k.o.Roster.Sweep(sweepMost, func(gone []bus.Member) {
+		k.counts.event(left, len(gone))
+		for _, m := range gone {
+			k.touch(m.Channel)
+		}
+	})
+	if err != nil {
+		k.o.Log.Error("presence: who is gone was not found out", "error", err)
+	}
+}
+
+// pace widens the interval while the node is short of breath.
+type pace struct{ since time.Time }
+
+func (p *pace) next(now time.Time, strain func() (bool, string)) (every time.Duration, why string) {
+	short, why := strain()
+	switch {
+	case !short:
+		p.since = time.Time{}
+		return Interval, ""
+	case p.since.IsZero():
+		p.since = now
+	case now.Sub(p.since) >= Patience:
+		return VeryShort, why
+	}
+	return Short, why
+}
+
+// due takes those off the queue whose turn it is: at once where somebody waits for the value, otherwise an interval after
+// the last. With first set, only those somebody waits for.
+func (k *Keeper) due(now time.Time, first bool, every time.Duration, why string) (due []*watch) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	rest := k.changed[:0]
+	for _, w := range k.changed {
+		age := now.Sub(w.written)
+		ripe := len(w.waiting) > 0 || !first && age >= every
+		if ripe && len(due) < updateMost {
+			w.queued = false
+			due = append(due, w)
+			continue
+		}
+		if !first && age >= Interval && age < every && !w.held {
+			w.held = true
+			k.counts.Delayed.Add(1, observe.LabelDrop.Value(why))
+		}
+		rest = append(rest, w)
+	}
+	clear(k.changed[len(rest):])
+	k.changed = rest
+	return due
+}
+
+// flush writes values, or deletes those that nobody watches any more.
+func (k *Keeper) flush(due []*watch) {
+	for _, w := range due {
+		k.mu.Lock()
+		unwatched := w.watchers == 0
+		if unwatched {
+			delete(k.watched, w.channel)
+		}
+		stale := w.stale
+		w.stale = false
+		k.mu.Unlock()
+		if unwatched {
+			k.o.Publish(record(w.channel, nil), func(error) {}) // what stays behind is replaced by the next Watch
+			continue
+		}
+		k.update(w, stale)
+	}
+}
+
+// update writes the value of a channel, unless it is the one that was written last.
+func (k *Keeper) update(w *watch, stale bool) {
+	ms, count, err := k.o.Roster.Members(context.Background(), w.channel, "", Listed+1)
+	if err != nil {
+		k.wrote(w, err)
+		return
+	}
+	v := valueOf(ms, count)
+	if !stale && v.equal(&w.value) {
+		k.mu.Lock()
+		k.fold(w, 0)
+		k.mu.Unlock()
+		k.wrote(w, nil)
+		return
+	}
+	w.value = v
+	k.mu.Lock()
+	k.fold(w, 1)
+	w.written = time.Now()
+	k.mu.Unlock()
+	k.counts.Updates.Add(1)
+	k.o.Publish(record(w.channel, v.body()), func(err error) { k.wrote(w, err) })
+}
+
+// fold counts the changes that need no update of their own; k.mu is held.
+func (k *Keeper) fold(w *watch, updates int) {
+	if w.changes > updates {
+		k.counts.Coalesced.Add(uint64(w.changes - updates))
+	}
+	w.changes, w.held = 0, false
+}
+
+// wrote lets those go on who wait for a value. One that was not written is tried again.
+func (k *Keeper) wrote(w *watch, err error) {
+	k.mu.Lock()
+	waiting := w.waiting
+	w.waiting = nil
+	if err != nil && !k.closed {
+		w.stale = true
+		w.written = time.Now() // not before the next interval
+		k.queue(w)
+	}
+	k.mu.Unlock()
+	if err != nil {
+		k.o.Log.Error("presence: a value was not written", "channel", string(w.channel), "error", err)
+	}
+	for _, ready := range waiting {
+		ready()
+	}
+}
+
+// record is the write of a value; without a body it deletes.
+func record(n channel.Name, body []byte) channel.Record {
+	return channel.Record{Channel: n + "@" + Part, Class: channel.Latest, Key: Key, Body: body}
+}

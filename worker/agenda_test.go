@@ -1,0 +1,177 @@
+package worker_test
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"carillon/app"
+	"carillon/channel"
+	"carillon/journal"
+)
+
+// TestTimers: a timer comes once, not before its time, and again where its commit failed.
+func TestTimers(t *testing.T) {
+	var s stage
+	var mu sync.Mutex
+	var early []string
+	wake := make(map[channel.Name]time.Time)
+	x := open(t, func(x *world) {
+		staged(&s)(x)
+		x.s.step = func(c channel.Command) {
+			mu.Lock()
+			defer mu.Unlock()
+			if bytes.Contains(c.Body, []byte("wake")) {
+				wake[c.Channel] = c.Time.Add(50 * time.Millisecond)
+			} else if app.IsTimer(c) && c.Time.Before(wake[c.Channel]) {
+				early = append(early, fmt.Sprintf("%s at %v, armed for %v", c.Channel, c.Time, wake[c.Channel]))
+			}
+		}
+	})
+	var failed atomic.Bool
+	s.set(func(s *stage) {
+		s.before = func(_ journal.Fence, cs []journal.Change) error {
+			for i := range cs {
+				if cs[i].Timer > 0 && !failed.Swap(true) {
+					return journal.ErrUnconfirmed
+				}
+			}
+			return nil
+		}
+	})
+	for i := range 10 {
+		x.do(channel.Name(fmt.Sprintf("tally:w%d", i)), `{"op":"add","n":1,"wake":50}`)
+	}
+	for i := range 10 {
+		n := channel.Name(fmt.Sprintf("tally:w%d", i))
+		x.until("the timer of "+string(n), func() bool { _, timers := x.sum(n); return timers > 0 })
+		x.add(n)
+		if _, timers := x.sum(n); timers != 1 {
+			t.Errorf("%s had %d timers", n, timers)
+		}
+		x.replays(n)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(early) > 0 {
+		t.Errorf("timers came early: %v", early)
+	}
+}
+
+// TestTimerReplaced: a step that states no timer, or a later one, replaces the one before; one armed before a restart comes
+// after it.
+func TestTimerReplaced(t *testing.T) {
+	x := open(t, nil)
+	x.do("tally:gone", `{"op":"add","n":1,"wake":60000}`)
+	x.do("tally:gone", `{"op":"add","n":1}`)
+	x.do("tally:sooner", `{"op":"add","n":1,"wake":60000}`)
+	x.do("tally:sooner", `{"op":"add","n":1,"wake":1}`)
+	x.do("tally:later", `{"op":"add","n":1,"wake":300}`)
+	x.restart()
+	for _, n := range []channel.Name{"tally:sooner", "tally:later"} {
+		x.until("the timer of "+string(n), func() bool { _, timers := x.sum(n); return timers == 1 })
+	}
+	if _, timers := x.sum("tally:gone"); timers != 0 {
+		t.Errorf("a timer that was taken back came")
+	}
+}
+
+// TestTimerPoison: a timer on which the service fails is given up at its third attempt, and the channel lives.
+func TestTimerPoison(t *testing.T) {
+	x := open(t, func(x *world) {
+		x.o.Reload = 20 * time.Millisecond
+		x.s.step = func(c channel.Command) {
+			if app.IsTimer(c) {
+				panic("as ordered")
+			}
+		}
+	})
+	n := channel.Name("tally:tp")
+	x.do(n, `{"op":"add","n":1,"wake":1}`)
+	x.until("the timer is given up", func() bool { return x.w.Stats().Failed == 1 })
+	x.until("the channel goes on", func() bool { _, err := x.ask(n, "after", `{"op":"add","n":1}`); return err == nil })
+	due, _, err := x.store.Due(t.Context(), fenceOf(x, n), 10)
+	if err != nil || len(due) > 0 {
+		t.Errorf("still due: %+v, %v", due, err)
+	}
+}
+
+// fenceOf claims the shard of a channel, after the worker ended.
+func fenceOf(x *world, n channel.Name) journal.Fence {
+	x.Helper()
+	x.stop()
+	f, err := x.store.Claim(x.Context(), "tally", n.Shard(x.store.Shards()))
+	if err != nil {
+		x.Fatal(err)
+	}
+	return f
+}
+
+// TestSends: what a machine sends arrives once and in order, also across a restart and while the target is stopped.
+func TestSends(t *testing.T) {
+	x := open(t, func(x *world) { x.o.Reload = 50 * time.Millisecond })
+	const sends = 40
+	to := channel.Name("tally:target")
+	for range 2 {
+		_, _ = x.ask(to, "bad", `{"op":"panic"}`)
+	}
+	for i := range sends {
+		x.do(channel.Name(fmt.Sprintf("tally:from%d", i%2)), fmt.Sprintf(`{"op":"send","to":"tally:target","n":%d}`, i+1))
+		if i == sends/2 {
+			x.restart()
+		}
+	}
+	x.until("all sends arrive", func() bool {
+		r, err := x.ask(to, "look", `{"op":"get"}`)
+		return err == nil && bytes.Contains(r.Body, fmt.Appendf(nil, `"sum":%d,`, sends*(sends+1)/2))
+	})
+	st, err := x.store.Load(t.Context(), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := make(map[string]int)
+	past, err := x.store.Past(t.Context(), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range past.Commands {
+		var n int
+		if _, err := fmt.Sscanf(string(k.Command.Body), `{"op":"add","n":%d}`, &n); err != nil {
+			t.Fatal(err)
+		}
+		if n <= last[k.Command.User] {
+			t.Errorf("from %s came %d after %d", k.Command.User, n, last[k.Command.User])
+		}
+		last[k.Command.User] = n
+		if from, ok := app.SentBy(k.Command); !ok || from != "tally:from0" && from != "tally:from1" {
+			t.Errorf("a send is from %s", k.Command.User)
+		}
+	}
+	if st.Version != sends {
+		t.Errorf("%d commands arrived, %d were sent", st.Version, sends)
+	}
+	x.until("nothing is left on the agenda", func() bool { return x.w.Stats().Sends > 0 })
+	for _, n := range []channel.Name{"tally:from0", "tally:from1"} {
+		x.replays(n)
+	}
+}
+
+// TestSendRefused: a refusal counts as delivered, and what comes behind it goes on.
+func TestSendRefused(t *testing.T) {
+	x := open(t, nil)
+	n := channel.Name("tally:sr")
+	x.do(n, `{"op":"send","to":"tally:sink","pad":1}`)
+	x.do(n, `{"op":"send","to":"tally:sink","n":5}`)
+	x.until("both sends are noted", func() bool { return x.w.Stats().Sends == 2 })
+	if sum, _ := x.sum("tally:sink"); sum != 5 || x.w.Stats().Refused != 1 {
+		t.Errorf("the sum is %d; %+v", sum, x.w.Stats())
+	}
+	x.stop()
+	due, _, err := x.store.Due(t.Context(), fenceOf(x, n), 10)
+	if err != nil || len(due) > 1 { // the last may not be noted before the end
+		t.Errorf("still due: %+v, %v", due, err)
+	}
+}

@@ -1,0 +1,283 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"carillon/bus"
+	"carillon/channel"
+	"carillon/internal/fault"
+	"carillon/journal"
+)
+
+const (
+	eager    = 32                     // commands that are prepared although a commit is in flight
+	maxTries = 3                      // of a command whose commit is in doubt, or for which the store cannot be read
+	minPause = 20 * time.Millisecond  // before the store is tried again; doubles
+	maxPause = 500 * time.Millisecond // see minPause
+	tickMin  = 100 * time.Millisecond // between two looks for idle machines
+)
+
+// loop is the life of a shard with one owner. All fields without a note belong to its goroutine alone.
+type loop struct {
+	w     *Worker
+	shard bus.Shard
+	fence journal.Fence
+	ctx   context.Context // of storage: it does not end with the lease
+	cache *cache
+	agent *agent // nil without an agenda
+
+	waiting []*item              // taken, not applied; in order
+	inHand  map[key]*item        // everything taken that has an id
+	next    *batch               // applied, waits for the commit in flight
+	flight  *batch               // in the hands of commits
+	orphans map[channel.Name]int // changes not committed yet of machines that are not in memory any more
+	out     []bus.Answered
+
+	limit   int  // items in a batch: less than MaxBatch while a culprit is looked for
+	probing bool // commands may come that others failed on: they are taken one by one
+	asked   bool // wants was told how many to take
+	pause   time.Duration
+	until   time.Time // nothing is prepared before; zero: at once
+	ending  bool
+
+	wants   chan int
+	taken   chan []bus.Asked // nil: no more will come
+	commits chan *batch
+	settled chan *batch
+	timers  chan []journal.Due
+	crew    sync.WaitGroup
+
+	watch watch
+}
+
+// watch is what a loop lets others see of the step under way.
+type watch struct {
+	since atomic.Int64         // Unix ns at which it began; 0: there is none
+	who   atomic.Pointer[item] // whose it is
+	left  atomic.Bool          // it took too long: the shard is another's
+}
+
+func newLoop(w *Worker, s bus.Shard) *loop {
+	shards := w.o.Stage.Shards()
+	return &loop{
+		w: w, shard: s,
+		cache:  newCache(max(w.o.Machines/shards, 1), max(w.o.MachineBytes/int64(shards), 1), func(n int64) { w.counts.machines.Add(n) }),
+		inHand: make(map[key]*item), orphans: make(map[channel.Name]int), next: &batch{}, limit: MaxBatch, probing: true,
+		wants: make(chan int, 1), taken: make(chan []bus.Asked, 1),
+		commits: make(chan *batch, 1), settled: make(chan *batch, 1), timers: make(chan []journal.Due),
+	}
+}
+
+// slow tells whether the step under way takes longer than d, and on which command; then the loop is left to itself.
+func (l *loop) slow(d time.Duration) (key, bool) {
+	since := l.watch.since.Load()
+	if since == 0 || time.Now().UnixNano()-since < int64(d) {
+		return key{}, false
+	}
+	it := l.watch.who.Load()
+	l.watch.left.Store(true)
+	return keyOf(&it.cmd), true
+}
+
+// run serves the shard until ctx ends or the fence is another's.
+func (l *loop) run(ctx context.Context) error {
+	l.ctx = context.WithoutCancel(ctx)
+	if err := l.claim(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	l.crew.Go(func() { l.pump(ctx) })
+	l.crew.Go(l.commit)
+	if l.w.o.Agenda != nil {
+		l.agent = newAgent(l)
+		l.crew.Go(func() { l.agent.run(ctx) })
+	}
+	err := l.serve(ctx)
+	if err == nil {
+		l.keepAll()
+	}
+	cancel()
+	close(l.wants)
+	close(l.commits)
+	l.crew.Wait()
+	l.w.counts.machines.Add(-int64(len(l.cache.byName)))
+	return err
+}
+
+// claim raises the fence, trying until it can.
+func (l *loop) claim(ctx context.Context) (err error) {
+	for {
+		l.fence, err = l.w.o.Stage.Claim(ctx, l.w.o.Service.Name, l.shard.Number())
+		if err == nil || ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		l.w.log.Warn("a shard cannot be claimed; it is tried again", "shard", l.shard.Number(), "cause", err)
+		l.backOff()
+		t := time.NewTimer(l.pause)
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+func (l *loop) backOff() { l.pause = min(max(2*l.pause, minPause), maxPause) }
+
+// serve is the loop itself.
+func (l *loop) serve(ctx context.Context) error {
+	done := ctx.Done()
+	tick := time.NewTicker(max(l.w.o.Idle/10, tickMin))
+	defer tick.Stop()
+	again := time.NewTimer(time.Hour)
+	defer again.Stop()
+	for {
+		l.work()
+		l.flush()
+		if l.watch.left.Load() {
+			return errSlow
+		}
+		if l.ending && l.idle() {
+			return nil
+		}
+		l.ask()
+		if !l.until.IsZero() {
+			again.Reset(time.Until(l.until))
+		}
+		select {
+		case as := <-l.taken:
+			l.take(as)
+		case b := <-l.settled:
+			if err := l.settle(b); err != nil {
+				return err
+			}
+		case due := <-l.timers:
+			l.takeTimers(due)
+		case <-tick.C:
+			l.passivate()
+		case <-again.C:
+		case <-done:
+			l.ending, done = true, nil
+		}
+	}
+}
+
+// idle tells whether everything that was taken is answered.
+func (l *loop) idle() bool {
+	return !l.asked && l.flight == nil && len(l.waiting) == 0 && l.next.empty()
+}
+
+// work prepares what waits and sends off what is prepared.
+func (l *loop) work() {
+	for {
+		ready := l.until.IsZero() || !time.Now().Before(l.until)
+		if ready {
+			l.until = time.Time{}
+		}
+		prepare := ready && len(l.waiting) > 0 && len(l.next.items) < l.limit && l.next.bytes < maxBatchBytes &&
+			(l.flight == nil && len(l.next.items) < eager || len(l.waiting) >= eager && l.limit == MaxBatch && !l.probing)
+		switch {
+		case prepare:
+			l.prepare()
+		case l.flight == nil && !l.next.empty():
+			l.flight, l.next = l.next, &batch{}
+			fault.Point("worker.applied")
+			l.commits <- l.flight
+		default:
+			return
+		}
+		if l.watch.left.Load() {
+			return
+		}
+	}
+}
+
+// ask has the pump take further commands, if there is room and need for them.
+func (l *loop) ask() {
+	room := MaxBatch - len(l.waiting) - len(l.next.items)
+	if l.probing {
+		room = 0
+		if l.flight == nil && l.next.empty() && len(l.waiting) == 0 {
+			room = 1
+		}
+	}
+	if l.asked || l.ending || room <= 0 || !l.until.IsZero() {
+		return
+	}
+	l.asked = true
+	l.wants <- room
+}
+
+// pump takes commands from the desk as the loop wants them.
+func (l *loop) pump(ctx context.Context) {
+	for room := range l.wants {
+		as, err := l.shard.Next(ctx, room)
+		if err != nil {
+			as = nil
+		}
+		l.taken <- as // has room: one answer for each want
+	}
+}
+
+// take takes commands in hand.
+func (l *loop) take(as []bus.Asked) {
+	l.asked = false
+	if as == nil {
+		l.ending = true
+		return
+	}
+	fault.Point("worker.taken")
+	for i := range as {
+		if as[i].Attempt == 1 {
+			l.probing = false
+		}
+		l.waiting = append(l.waiting, &item{cmd: as[i].Command, ticket: as[i].Ticket, attempt: as[i].Attempt})
+	}
+}
+
+// takeTimers takes timers in hand whose time has come.
+func (l *loop) takeTimers(due []journal.Due) {
+	fault.Point("worker.timer")
+	l.w.counts.timers.Add(uint64(len(due)))
+	for i := range due {
+		l.waiting = append(l.waiting, &item{cmd: due[i].Command, timer: true, due: due[i].At, attempt: 1})
+	}
+}
+
+// answer ends an item, and what was asked meanwhile under the same id.
+func (l *loop) answer(it *item, r channel.Reply, err error) {
+	r.ID = it.cmd.ID
+	if err == nil && r.Code == codeFailed {
+		r, err = channel.Reply{}, bus.ErrFailed
+	}
+	if it.timer {
+		if l.agent != nil {
+			l.agent.fired(it.cmd.Channel, err)
+		}
+	} else {
+		l.out = append(l.out, bus.Answered{Ticket: it.ticket, Reply: r, Err: err})
+	}
+	for _, ticket := range it.also {
+		l.out = append(l.out, bus.Answered{Ticket: ticket, Reply: r, Err: err})
+	}
+	if it.listed {
+		delete(l.inHand, keyOf(&it.cmd))
+	}
+}
+
+// flush hands answers to the desk.
+func (l *loop) flush() {
+	if len(l.out) == 0 {
+		return
+	}
+	if err := l.shard.Answer(l.out); err != nil { // the askers will ask again
+		l.w.log.Warn("answers did not reach their askers", "shard", l.shard.Number(), "answers", len(l.out), "cause", err)
+	}
+	clear(l.out)
+	l.out = l.out[:0]
+	fault.Point("worker.answered")
+}
