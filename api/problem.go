@@ -58,6 +58,8 @@ var statusTable = [...]Status{
 	{wire.CodeUnsupported, http.StatusNotImplemented},
 	{wire.CodeNoService, http.StatusNotFound},
 	{wire.CodeBusy, http.StatusServiceUnavailable},
+	{wire.CodeStopped, http.StatusServiceUnavailable},
+	{wire.CodeFailed, http.StatusInternalServerError},
 	{wire.CodeInternal, http.StatusInternalServerError},
 }
 

@@ -219,7 +219,7 @@ func TestLatestBounds(t *testing.T) {
 
 // TestLatestSlowReader: who does not read gets the newest of each entry, and not what was between.
 func TestLatestSlowReader(t *testing.T) {
-	const updates, size = 3000, 8 << 10
+	const updates, size = 1500, 8 << 10
 	n := startNode(t, nil)
 	slow := dialLine(t, n, 4<<10)
 	slow.say(`[{"type":"connect","id":1},{"type":"subscribe","id":2,"channel":"demo:slow"}]`)

@@ -76,7 +76,9 @@ func TestPresence(t *testing.T) {
 	ann.subscribe(2, "chat:lobby")
 	watcher := known(t, n, "wim")
 	watcher.subscribe(2, "chat:lobby@presence")
-	watcher.told("1 ann") // the table of the first who asks is right
+	if m := watcher.expect("latest"); value(t, m) != "1 ann" { // the table of the first who asks is right
+		t.Fatal(m)
+	}
 	bob, again := known(t, n, "bob"), known(t, n, "bob")
 	bob.subscribe(2, "chat:lobby")
 	again.subscribe(2, "chat:lobby")

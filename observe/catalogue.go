@@ -12,7 +12,7 @@ var (
 		"unauthorized", "connect_timeout", "forbidden", "version", "too_many_connections", "revoked", "too_many_errors",
 		"token_expired", "rate_limited", "slow", "no_sign_of_life", "state_lost", "overloaded", "drain",
 		"bad_request", "bad_channel", "too_large", "not_subscribed", "limit", "id_reuse", "unknown", "unconfirmed",
-		"unavailable", "storage_full", "unsupported", "no_service", "busy", "internal", Other)
+		"unavailable", "storage_full", "unsupported", "no_service", "busy", "internal", "stopped", "failed", Other)
 	// LabelEnd is how a connection ended: with a code of ours, by the client, by a rule of the transport, or broken.
 	LabelEnd = NewLabel("reason",
 		"client", "broken", "protocol", "shutdown", "panic",

@@ -2,7 +2,9 @@ package worker_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -174,4 +176,65 @@ func TestSendRefused(t *testing.T) {
 	if err != nil || len(due) > 1 { // the last may not be noted before the end
 		t.Errorf("still due: %+v, %v", due, err)
 	}
+}
+
+// notes is an agenda that remembers which sends were noted.
+type notes struct {
+	journal.Agenda
+	mu   sync.Mutex
+	sent []uint64
+}
+
+func (a *notes) Sent(ctx context.Context, f journal.Fence, tickets []uint64) error {
+	a.mu.Lock()
+	a.sent = append(a.sent, tickets...)
+	a.mu.Unlock()
+	return a.Agenda.Sent(ctx, f, tickets)
+}
+
+func (a *notes) has(ticket uint64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Contains(a.sent, ticket)
+}
+
+// TestSendNoted: a send is forgotten after its target committed it, however long that takes, and not before.
+func TestSendNoted(t *testing.T) {
+	var s stage
+	var a notes
+	x := open(t, func(x *world) {
+		staged(&s)(x)
+		a.Agenda = x.store
+		x.o.Agenda = &a
+	})
+	shards := x.store.Shards()
+	from, slow, quick := channel.Name("tally:from"), channel.Name("tally:slow"), channel.Name("tally:quick")
+	for i := 0; slow.Shard(shards) == from.Shard(shards) || slow.Shard(shards) == quick.Shard(shards); i++ {
+		slow = channel.Name(fmt.Sprintf("tally:slow%d", i))
+	}
+	held, let := make(chan struct{}), make(chan struct{})
+	s.set(func(s *stage) {
+		s.before = func(_ journal.Fence, cs []journal.Change) error {
+			if has(cs, `"n":5}`) && cs[0].Channel == slow {
+				close(held)
+				<-let
+			}
+			return nil
+		}
+	})
+	x.do(from, fmt.Sprintf(`{"op":"send","to":%q,"n":5}`, slow))
+	<-held
+	due, _, err := x.store.Due(t.Context(), journal.Fence{Service: "tally", Shard: from.Shard(shards), N: 1}, 10)
+	if err != nil || len(due) != 1 {
+		t.Fatalf("on the agenda: %+v, %v", due, err)
+	}
+	for range 10 {
+		x.do(from, fmt.Sprintf(`{"op":"send","to":%q,"n":1}`, quick))
+	}
+	x.until("the other sends are noted", func() bool { return x.w.Stats().Sends == 10 })
+	if a.has(due[0].Ticket) {
+		t.Error("a send was forgotten before its target committed it")
+	}
+	close(let)
+	x.until("it is noted", func() bool { return a.has(due[0].Ticket) })
 }

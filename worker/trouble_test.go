@@ -111,7 +111,11 @@ func TestUnconfirmed(t *testing.T) {
 			n := channel.Name("tally:u")
 			x.add(n)
 			var failures atomic.Int64
+			held, posted := make(chan struct{}), make(chan struct{})
+			var once sync.Once
 			lose := func(journal.Fence, []journal.Change) error {
+				once.Do(func() { close(held) })
+				<-posted // so that more waits behind it
 				if failures.Add(1) <= 2 {
 					return fmt.Errorf("planted: %w", journal.ErrUnconfirmed)
 				}
@@ -127,7 +131,9 @@ func TestUnconfirmed(t *testing.T) {
 			var all []<-chan answer
 			for i := range 50 {
 				all = append(all, x.post(channel.Command{ID: fmt.Sprint(i), Channel: n, User: "ann", Body: []byte(`{"op":"add","n":1}`)}))
+				<-held
 			}
+			close(posted)
 			for i, got := range all {
 				r, err := x.wait(got)
 				if err != nil || !bytes.Contains(r.Body, fmt.Appendf(nil, `"sum":%d,`, i+2)) {

@@ -23,8 +23,8 @@ func (callCommand) Help() string {
 
 Examples:
 
-	carillon call counter:visits '{"add":1}'
-	carillon call counter:visits '{"add":1}' --id 2026-11-22 --json
+	carillon call counter:visits '{"do":"add","by":1}'
+	carillon call counter:visits '{"do":"add","by":1}' --id 2026-11-22 --json
 
 Environment: CARILLON_URL, CARILLON_TOKEN, CARILLON_TOKEN_FILE, NO_COLOR.`
 }
@@ -32,7 +32,7 @@ Environment: CARILLON_URL, CARILLON_TOKEN, CARILLON_TOKEN_FILE, NO_COLOR.`
 // Validate is called by kong.
 func (k *callCommand) Validate() error {
 	if !json.Valid([]byte(k.Body)) {
-		return usage(`Quote it as JSON, such as '{"add":1}'.`, "the command is no JSON: %s", printable(clip(k.Body, 60)))
+		return usage(`Quote it as JSON, such as '{"do":"add","by":1}'.`, "the command is no JSON: %s", printable(clip(k.Body, 60)))
 	}
 	return checkChannels(k.Channel)
 }

@@ -1,9 +1,6 @@
 package hub
 
-import (
-	"sync"
-	"time"
-)
+import "time"
 
 // Bounds of fan-out.
 const (
@@ -170,7 +167,7 @@ func (s *stripe) pause() {
 	defer s.room.mu.Unlock()
 	s.queued = s.left > 0
 	if s.queued {
-		s.room.hub.queue.push(job{stripe: s})
+		s.room.hub.queue.goOn(job{stripe: s})
 	}
 }
 
@@ -186,13 +183,13 @@ func (h *Hub) serve() (closed bool) {
 	var j job
 	defer func() { h.survive(recover(), j, &cursors) }()
 	for {
-		var ok bool
-		if j, ok = h.queue.pop(); !ok {
+		var yields, ok bool
+		if j, yields, ok = h.queue.pop(); !ok {
 			return true
 		}
 		switch {
 		case j.stripe != nil:
-			h.visit(j.stripe, &cursors)
+			h.visit(j.stripe, yields, &cursors)
 		case j.waker != nil:
 			h.count.resumes.Add(1)
 			j.waker.Resume()
@@ -202,8 +199,8 @@ func (h *Hub) serve() (closed bool) {
 	}
 }
 
-// visit wakes cursors of a stripe for one quantum.
-func (h *Hub) visit(s *stripe, cursors *[batch]*Cursor) {
+// visit wakes cursors of a stripe for one quantum, or until somebody new comes if it yields to those.
+func (h *Hub) visit(s *stripe, yields bool, cursors *[batch]*Cursor) {
 	began := time.Now()
 	for range quantum / batch {
 		n, more := s.copyOut(cursors[:])
@@ -213,7 +210,7 @@ func (h *Hub) visit(s *stripe, cursors *[batch]*Cursor) {
 			cursors[i] = nil
 		}
 		h.count.wakes.Add(uint64(n))
-		if !more || time.Since(began) >= quantumTime {
+		if !more || yields && h.queue.newcomers.Load() > 0 || time.Since(began) >= quantumTime {
 			break
 		}
 	}
@@ -229,94 +226,4 @@ func near(cursors []*Cursor) (n uint32) {
 		}
 	}
 	return n
-}
-
-// job is a stripe to visit or a connection to resume; the zero job is to relieve the budget.
-type job struct {
-	stripe *stripe
-	waker  Waker
-}
-
-// queue is what workers wait at. It holds every stripe at most once, and every connection at most once.
-type queue struct {
-	mu     sync.Mutex
-	some   sync.Cond
-	jobs   []job // circular; length a power of two
-	first  int
-	n      int
-	closed bool
-
-	began   time.Time // of the clock by which idle time is counted
-	workers int
-	asleep  int           // workers that wait for a job
-	slept   time.Duration // of all workers, minus the times at which those asleep began to
-}
-
-// minQueue is the length to which an empty queue shrinks, in jobs.
-const minQueue = 64
-
-func (q *queue) push(j job) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed {
-		return
-	}
-	if q.n == len(q.jobs) {
-		jobs := make([]job, max(minQueue, 2*q.n))
-		for i := range q.n {
-			jobs[i] = q.jobs[(q.first+i)&(q.n-1)]
-		}
-		q.jobs, q.first = jobs, 0
-	}
-	q.jobs[(q.first+q.n)&(len(q.jobs)-1)] = j
-	q.n++
-	q.some.Signal()
-}
-
-// pop waits for a job; not ok when the queue is closed.
-func (q *queue) pop() (j job, ok bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.n == 0 && !q.closed {
-		q.asleep++
-		q.slept -= time.Since(q.began)
-		for q.n == 0 && !q.closed {
-			q.some.Wait()
-		}
-		q.asleep--
-		q.slept += time.Since(q.began)
-	}
-	if q.closed { // for ever
-		q.asleep++
-		q.slept -= time.Since(q.began)
-		return job{}, false
-	}
-	j, q.jobs[q.first] = q.jobs[q.first], job{}
-	q.first = (q.first + 1) & (len(q.jobs) - 1)
-	q.n--
-	if q.n == 0 && len(q.jobs) > minQueue {
-		q.jobs, q.first = nil, 0
-	}
-	return j, true
-}
-
-// load returns how many jobs wait, and how long workers have been at work.
-func (q *queue) load() (n int, busy time.Duration) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	now := time.Since(q.began)
-	return q.n, time.Duration(q.workers-q.asleep)*now - q.slept
-}
-
-func (q *queue) close() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.closed = true
-	q.some.Broadcast()
-}
-
-func (q *queue) isClosed() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.closed
 }

@@ -67,17 +67,9 @@ func (j *Journal) forget(s *shard) {
 	look := 0
 	for l := s.end.newer; l != &s.end && look < evictLook; l = l.newer {
 		look++
-		if l.busy {
-			continue
-		}
-		if l.table != nil {
-			if !s.closed {
-				j.announce(s, l, l.clear(j.epoch, &s.bytes))
-			}
-			continue
-		}
 		switch {
-		case l.tail == nil:
+		case l.busy:
+		case l.tail == nil && l.table == nil:
 			s.drop(l)
 			if len(s.logs) < s.max {
 				return
@@ -86,7 +78,11 @@ func (j *Journal) forget(s *shard) {
 			victim = l
 		}
 	}
-	if victim != nil {
+	switch {
+	case victim == nil || s.closed:
+	case victim.table != nil:
+		j.announce(s, victim, victim.clear(j.epoch, &s.bytes))
+	default:
 		victim.empty()
 		s.drop(victim)
 	}

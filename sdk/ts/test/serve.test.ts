@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { createHmac, randomBytes } from "node:crypto";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,12 +11,20 @@ import { client, event, serve } from "./server.js";
 async function guarded() {
   const dir = mkdtempSync(join(tmpdir(), "carillon-secret-"));
   const file = join(dir, "secret");
-  writeFileSync(file, randomBytes(48).toString("base64") + "\n", { mode: 0o600 });
+  const secret = randomBytes(48).toString("base64");
+  writeFileSync(file, secret + "\n", { mode: 0o600 });
   const env = { CARILLON_SECRET_FILE: file };
   const server = await serve({ mode: "serve", env });
   const token = (...args: string[]) =>
     execFileSync(inject("program"), ["token", "create", "--user", "ann", ...args], { encoding: "utf8", env: { PATH: process.env.PATH ?? "", ...env } }).trim();
-  return { server, token };
+  /** A subscription token, as an application signs it. */
+  const ticket = (channel: string) => {
+    const { iss, aud } = JSON.parse(Buffer.from(token().split(".")[1]!, "base64url").toString()); // this server's own
+    const part = (o: object) => Buffer.from(JSON.stringify(o)).toString("base64url");
+    const text = `${part({ alg: "HS256", typ: "JWT" })}.${part({ iss, aud, sub: "ann", channel, can: ["subscribe"], exp: Math.floor(Date.now() / 1000) + 600 })}`;
+    return `${text}.${createHmac("sha256", secret).update(text).digest("base64url")}`;
+  };
+  return { server, token, ticket };
 }
 
 test("a token says who it is; a bad one is final, with a sentence", async () => {
@@ -42,14 +50,15 @@ test("a token is renewed before it ends, on the same line", async () => {
 });
 
 test("what a token does not allow is forbidden; a token for the channel allows it", async () => {
-  const { server, token } = await guarded();
+  const { server, token, ticket } = await guarded();
   const c = client(server.url, { token: token("--channel", "chat:*") });
   const secret = c.channel("secret:1");
   secret.on("message", () => {});
   await expect(secret.ready()).rejects.toMatchObject({ code: "forbidden" });
   expect(secret.state).toBe("failed");
   await expect(secret.publish(1)).rejects.toMatchObject({ code: "forbidden" });
-  const admitted = c.channel("secret:2", { token: () => Promise.resolve(token("--can", "subscribe", "--channel", "secret:2")) });
+  const admitted = c.channel("secret:2", { token: () => Promise.resolve(ticket("secret:2")) });
+  admitted.on("message", () => {});
   await admitted.ready();
   expect(admitted.state).toBe("live");
 });

@@ -120,6 +120,11 @@ effect(() => {
   return g && attach(g);
 });
 
+/** Looks again at how much is queued, for whoever just sent something. */
+export function refreshCounts(): void {
+  queued.value = client.peek()?.stats.queued ?? 0;
+}
+
 /** Really drops the socket, as a lost network would, until `mend`. */
 export function cutLine(): void {
   cut.value = true;
