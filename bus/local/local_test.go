@@ -43,3 +43,37 @@ func BenchmarkCarry(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkAsk asks, takes and answers, with many commands waiting all the time.
+func BenchmarkAsk(b *testing.B) {
+	for _, waiting := range []int{1, 8000} {
+		b.Run(fmt.Sprint(waiting), func(b *testing.B) {
+			d := local.NewDesk()
+			got := make(chan bus.Shard)
+			ctx, cancel := context.WithCancel(context.Background())
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				_ = d.Own(ctx, "bench", 1, func(ctx context.Context, s bus.Shard) error { got <- s; <-ctx.Done(); return nil })
+			}()
+			s := <-got
+			c := channel.Command{Channel: "bench:a", User: "ann", Body: []byte(`{"add":1}`)}
+			done := func(channel.Reply, error) {}
+			for range waiting - 1 {
+				d.Ask(c, done)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				d.Ask(c, done)
+				as, err := s.Next(ctx, 1)
+				if err != nil {
+					b.Fatal(err)
+				}
+				_ = s.Answer([]bus.Answered{{Ticket: as[0].Ticket}})
+			}
+			cancel()
+			<-ended
+			d.Close()
+		})
+	}
+}

@@ -1,8 +1,8 @@
 // Package ws carries conversations over WebSocket: RFC 6455 in full and strict, extensions declined. It owns the
 // handshake, TLS, the socket, frames and the closing handshake; it must never look into a message, nor let one slow peer
 // hold up whoever writes to it. An idle connection is one parked goroutine that holds no buffer. Start with Handler and
-// ListenTLS; front.go is the short way in, conn.go a connection's life, parse.go what a peer may send, socket_linux.go and spill.go the two ways to
-// write, seal.go TLS on top of either.
+// ListenTLS; front.go is the short way in, conn.go a connection's life, parse.go what a peer may send, socket_linux.go
+// and spill.go the two ways to write, seal.go TLS on top of either.
 package ws
 
 import (

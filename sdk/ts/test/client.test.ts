@@ -1,11 +1,8 @@
-import { mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import WebSocket from "ws";
 import { Carillon, type Gap, type Message, type Recovered } from "../src/index.js";
 import { msgpack } from "../src/msgpack.js";
-import { client, event, serve, until } from "./server.js";
+import { client, event, folder, serve, until } from "./server.js";
 
 type Note = { n: number };
 
@@ -26,7 +23,7 @@ describe.each([["JSON", undefined], ["MessagePack", msgpack]])("over %s", (_, pr
   test("publishes and hands over what is published, values and bytes", async () => {
     const server = await serve();
     const c = client(server.url, o);
-    const room = c.channel<unknown>("chat:lobby");
+    const room = c.channel<unknown>("demo:lobby");
     const got: Message<unknown>[] = [];
     room.on("message", (m) => got.push(m));
     await room.ready();
@@ -37,27 +34,27 @@ describe.each([["JSON", undefined], ["MessagePack", msgpack]])("over %s", (_, pr
     await until(() => got.length === values.length + 1);
     expect(got.map((m) => m.data)).toEqual([...values.map((v) => JSON.parse(JSON.stringify(v))), new Uint8Array([0, 1, 255])]);
     expect(got.map((m) => m.offset)).toEqual(range(1, values.length + 1));
-    expect(got.at(-1)).toMatchObject({ at: receipt.at, offset: receipt.offset, user: c.user, erased: false, channel: "chat:lobby" });
+    expect(got.at(-1)).toMatchObject({ at: receipt.at, offset: receipt.offset, user: c.user, erased: false, channel: "demo:lobby" });
     expect(room.position).toBe(receipt.at);
   });
 
   test("resumes after a cut line: each record once and in order", async () => {
     const server = await serve();
     const [a, b] = [client(server.url, o), client(server.url, o)];
-    const room = a.channel<Note>("chat:lobby");
+    const room = a.channel<Note>("demo:lobby");
     const got: Message<Note>[] = [];
     const recovered: Recovered[] = [];
     room.on("message", (m) => got.push(m));
     room.on("recovered", (r) => recovered.push(r));
     await room.ready();
-    await publish(b, "chat:lobby", 1, 10);
+    await publish(b, "demo:lobby", 1, 10);
     await until(() => got.length === 10);
     await a.disconnect({ clean: false });
     expect(a.state).toBe("disconnected");
-    await publish(b, "chat:lobby", 11, 60);
+    await publish(b, "demo:lobby", 11, 60);
     a.connect();
     await until(() => recovered.length === 1);
-    await publish(b, "chat:lobby", 61, 65);
+    await publish(b, "demo:lobby", 61, 65);
     await until(() => got.length === 65);
     expect(numbers(got)).toEqual(range(1, 65));
     expect(recovered).toEqual([{ missed: 50, complete: true }]);
@@ -111,24 +108,24 @@ test("says what is missing where history has it no more", async () => {
 test("a log in memory that was lost with its server is a gap, and its new records follow", async () => {
   const server = await serve();
   const [a, b] = [client(server.url), client(server.url)];
-  const room = a.channel<Note>("chat:lobby");
+  const room = a.channel<Note>("demo:lobby");
   const got: (number | string)[] = [];
   room.on("message", (m) => got.push(m.data!.n));
   room.on("gap", (g) => got.push(g.reason));
   await room.ready();
-  await publish(b, "chat:lobby", 1, 3);
+  await publish(b, "demo:lobby", 1, 3);
   await until(() => got.length === 3);
   await server.kill();
   await a.disconnect({ clean: false });
   await server.start();
-  await publish(b, "chat:lobby", 4, 6);
+  await publish(b, "demo:lobby", 4, 6);
   a.connect();
   await until(() => got.at(-1) === 6);
   expect(got).toEqual([1, 2, 3, "epoch", 4, 5, 6]);
 });
 
 test("kill -9 and a restart with data: nothing is lost, nothing comes twice", async () => {
-  const data = mkdtempSync(join(tmpdir(), "carillon-data-"));
+  const data = folder();
   const server = await serve({ flags: ["--data", data, "--durable", "games"] });
   const [a, b] = [client(server.url), client(server.url)];
   const game = a.channel<Note>("games:1");
@@ -152,7 +149,7 @@ test("kill -9 and a restart with data: nothing is lost, nothing comes twice", as
 test("queues while offline, up to a limit, and sends once the line is back", async () => {
   const server = await serve();
   const c = client(server.url, { queue: { max: 3 }, autoConnect: false });
-  const room = c.channel<Note>("chat:lobby");
+  const room = c.channel<Note>("demo:lobby");
   const queued = [1, 2, 3].map((n) => room.publish({ n }));
   await expect(room.publish({ n: 4 })).rejects.toMatchObject({ code: "queue_full", retry: true });
   expect(await room.publish({ n: 0 }, { class: "fleeting", key: "typing" })).toEqual({ ack: "dropped" });
@@ -165,7 +162,7 @@ test("queues while offline, up to a limit, and sends once the line is back", asy
 test("the same idem is appended once, and another body under it is refused", async () => {
   const server = await serve();
   const c = client(server.url);
-  const room = c.channel<Note>("chat:lobby");
+  const room = c.channel<Note>("demo:lobby");
   const first = await room.publish({ n: 1 }, { idem: "once" });
   expect(await room.publish({ n: 1 }, { idem: "once" })).toEqual(first);
   await expect(room.publish({ n: 2 }, { idem: "once" })).rejects.toMatchObject({ code: "id_reuse", retry: false });
@@ -174,8 +171,8 @@ test("the same idem is appended once, and another body under it is refused", asy
 test("history pages backwards from the end and forwards from the start", async () => {
   const server = await serve();
   const c = client(server.url);
-  await publish(c, "chat:lobby", 1, 25);
-  const room = c.channel<Note>("chat:lobby");
+  await publish(c, "demo:lobby", 1, 25);
+  const room = c.channel<Note>("demo:lobby");
   const newest = await room.history({ limit: 10 });
   expect(numbers(newest.messages)).toEqual(range(16, 25));
   const older = await newest.next();
@@ -193,17 +190,17 @@ test("history pages backwards from the end and forwards from the start", async (
 test("a slow iterator misses nothing and holds up nobody", async () => {
   const server = await serve();
   const c = client(server.url);
-  const room = c.channel<Note>("chat:lobby");
+  const room = c.channel<Note>("demo:lobby");
   const live: Message<Note>[] = [];
   room.on("message", (m) => live.push(m));
   const slow = room.messages({ buffer: 4 });
   await room.ready();
-  await publish(c, "chat:lobby", 1, 100);
+  await publish(c, "demo:lobby", 1, 100);
   await until(() => live.length === 100);
   const read: Message<Note>[] = [];
   for await (const m of slow) {
     read.push(m);
-    if (read.length === 50) await publish(c, "chat:lobby", 101, 120);
+    if (read.length === 50) await publish(c, "demo:lobby", 101, 120);
     if (read.length === 120) break;
   }
   expect(numbers(read)).toEqual(range(1, 120));
@@ -213,19 +210,19 @@ test("a slow iterator misses nothing and holds up nobody", async () => {
 test("an iterator begins after a position, and a subscription too", async () => {
   const server = await serve();
   const c = client(server.url);
-  await publish(c, "chat:lobby", 1, 10);
-  const page = await c.channel<Note>("chat:lobby").history({ after: "start", limit: 4 });
+  await publish(c, "demo:lobby", 1, 10);
+  const page = await c.channel<Note>("demo:lobby").history({ after: "start", limit: 4 });
   const read: Message<Note>[] = [];
-  for await (const m of c.channel<Note>("chat:lobby").messages({ since: page.at })) if (read.push(m) === 6) break;
+  for await (const m of c.channel<Note>("demo:lobby").messages({ since: page.at })) if (read.push(m) === 6) break;
   expect(numbers(read)).toEqual(range(5, 10));
   const d = client(server.url);
   const got: Message<Note>[] = [];
-  d.channel<Note>("chat:lobby", { since: page.at }).on("message", (m) => got.push(m));
+  d.channel<Note>("demo:lobby", { since: page.at }).on("message", (m) => got.push(m));
   await until(() => got.length === 6);
   expect(numbers(got)).toEqual(range(5, 10));
   const e = client(server.url);
   const rewound: Message<Note>[] = [];
-  e.channel<Note>("chat:lobby", { rewind: 3 }).on("message", (m) => rewound.push(m));
+  e.channel<Note>("demo:lobby", { rewind: 3 }).on("message", (m) => rewound.push(m));
   await until(() => rewound.length === 3);
   expect(numbers(rewound)).toEqual(range(8, 10));
 });
@@ -233,10 +230,10 @@ test("an iterator begins after a position, and a subscription too", async () => 
 test("a fleeting sign reaches the others with user and key", async () => {
   const server = await serve();
   const [a, b] = [client(server.url), client(server.url)];
-  const sign = event((f) => a.channel("chat:lobby").on("fleeting", f));
-  await Promise.all([a.channel("chat:lobby").ready(), b.ready()]);
-  await b.channel("chat:lobby").publish({ on: true }, { class: "fleeting", key: "typing" });
-  expect(await sign).toMatchObject({ key: "typing", user: b.user, data: { on: true }, channel: "chat:lobby" });
+  const sign = event((f) => a.channel("demo:lobby").on("fleeting", f));
+  await Promise.all([a.channel("demo:lobby").ready(), b.ready()]);
+  await b.channel("demo:lobby").publish({ on: true }, { class: "fleeting", key: "typing" });
+  expect(await sign).toMatchObject({ key: "typing", user: b.user, data: { on: true }, channel: "demo:lobby" });
 });
 
 test("a command to a channel without a service is answered so", async () => {
@@ -248,22 +245,22 @@ test("a command to a channel without a service is answered so", async () => {
 test("who listens no more gets nothing, and the last one leaves the channel", async () => {
   const server = await serve();
   const c = client(server.url);
-  const room = c.channel<Note>("chat:lobby");
+  const room = c.channel<Note>("demo:lobby");
   const got: Message<Note>[] = [];
   const off = room.on("message", (m) => got.push(m));
   await room.ready();
-  await publish(c, "chat:lobby", 1, 1);
+  await publish(c, "demo:lobby", 1, 1);
   await until(() => got.length === 1);
   off();
   off();
   await until(() => room.state === "idle");
-  await publish(c, "chat:lobby", 2, 2);
+  await publish(c, "demo:lobby", 2, 2);
   const off2 = room.on("message", (m) => got.push(m)); // in the same breath as its end: the subscription stays
   await room.ready();
   off2();
   room.on("message", (m) => got.push(m));
   expect(room.state).toBe("live");
-  await publish(c, "chat:lobby", 3, 3);
+  await publish(c, "demo:lobby", 3, 3);
   await until(() => got.length === 2);
   expect(numbers(got)).toEqual([1, 3]);
 });
@@ -271,14 +268,14 @@ test("who listens no more gets nothing, and the last one leaves the channel", as
 test("a listener that throws hinders nobody", async () => {
   const server = await serve();
   const c = client(server.url);
-  const room = c.channel<Note>("chat:lobby");
+  const room = c.channel<Note>("demo:lobby");
   const got: number[] = [];
   const reported: unknown[] = [];
   Object.assign(globalThis, { reportError: (e: unknown) => reported.push(e) });
   room.on("message", () => { throw new Error("mine"); });
   room.on("message", (m) => got.push(m.data!.n));
   await room.ready();
-  await publish(c, "chat:lobby", 1, 2);
+  await publish(c, "demo:lobby", 1, 2);
   await until(() => got.length === 2);
   Reflect.deleteProperty(globalThis, "reportError");
   expect(reported).toHaveLength(2);
@@ -287,7 +284,7 @@ test("a listener that throws hinders nobody", async () => {
 test("half a character and what is no JSON are refused before they are sent", async () => {
   const server = await serve();
   const c = client(server.url);
-  const room = c.channel<unknown>("chat:lobby");
+  const room = c.channel<unknown>("demo:lobby");
   await expect(room.publish("\ud83d")).rejects.toMatchObject({ code: "bad_request" });
   await expect(room.publish(undefined)).rejects.toMatchObject({ code: "bad_request" });
   await expect(room.publish("x".repeat(400_000))).rejects.toMatchObject({ code: "too_large" });
@@ -299,7 +296,7 @@ test("frames are shown as they pass", async () => {
   const c = client(server.url);
   const types: string[] = [];
   c.on("frame", (f) => types.push(`${f.direction} ${f.messages.map((m) => (m as { type: string }).type)}`));
-  await c.channel("chat:lobby").publish({ n: 1 });
+  await c.channel("demo:lobby").publish({ n: 1 });
   expect(types).toEqual(["out connect", "in connected", "out publish", "in reply"]);
   expect(await c.ping()).toBeGreaterThan(0);
 });
@@ -307,15 +304,15 @@ test("frames are shown as they pass", async () => {
 test("close says goodbye and ends everything that waits", async () => {
   const server = await serve();
   const c = client(server.url);
-  const reading = c.channel("chat:lobby").messages().next();
-  await c.channel("chat:lobby").ready();
+  const reading = c.channel("demo:lobby").messages().next();
+  await c.channel("demo:lobby").ready();
   const lost = client(server.url, { autoConnect: false });
-  const waiting = expect(lost.channel("chat:lobby").publish(1)).rejects.toMatchObject({ code: "closed", outcomeUnknown: false });
+  const waiting = expect(lost.channel("demo:lobby").publish(1)).rejects.toMatchObject({ code: "closed", outcomeUnknown: false });
   await Promise.all([c.close(), lost.close()]);
   await waiting;
   expect(await reading).toEqual({ done: true, value: undefined });
   expect(c.state).toBe("closed");
-  await expect(c.channel("chat:lobby").publish(1)).rejects.toMatchObject({ code: "closed" });
+  await expect(c.channel("demo:lobby").publish(1)).rejects.toMatchObject({ code: "closed" });
   expect(() => c.connect()).toThrow(/closed/);
 });
 

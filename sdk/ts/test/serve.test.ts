@@ -1,15 +1,14 @@
 import { execFileSync } from "node:child_process";
 import { createHmac, randomBytes } from "node:crypto";
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, inject, test } from "vitest";
 import { CarillonError, type Frame } from "../src/index.js";
-import { client, event, serve } from "./server.js";
+import { client, event, folder, serve } from "./server.js";
 
 /** A server that wants tokens, and what makes them. */
 async function guarded() {
-  const dir = mkdtempSync(join(tmpdir(), "carillon-secret-"));
+  const dir = folder();
   const file = join(dir, "secret");
   const secret = randomBytes(48).toString("base64");
   writeFileSync(file, secret + "\n", { mode: 0o600 });

@@ -1,5 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { inject, onTestFinished } from "vitest";
 import WebSocket from "ws";
@@ -57,6 +60,13 @@ export async function serve(o: ServerOptions = {}): Promise<Server> {
   const s = new Server([o.mode ?? "dev", ...(o.flags ?? [])], o.env ?? {});
   onTestFinished(() => s.kill());
   return s.start();
+}
+
+/** A folder of this test. */
+export function folder(): string {
+  const dir = mkdtempSync(join(tmpdir(), "carillon-test-"));
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
 }
 
 /** A client of this test that goes back quickly. */

@@ -46,7 +46,7 @@ test("the table of latest values: the highest rev wins, deletions too, and a tab
 test("presence: joins and leaves are told by comparing", async () => {
   const server = await scripted();
   const c = client(server.url);
-  const { presence } = c.channel("chat:lobby");
+  const { presence } = c.channel("demo:lobby");
   const syncs: string[][] = [];
   const told: string[] = [];
   presence.onSync((ms) => syncs.push(ms.map((m) => m.user)));
@@ -54,16 +54,16 @@ test("presence: joins and leaves are told by comparing", async () => {
   const off = presence.onLeave((m) => told.push("-" + m.user));
   const line = await server.line();
   await line.welcome();
-  expect((await line.admit()).channel).toBe("chat:lobby@presence");
+  expect((await line.admit()).channel).toBe("demo:lobby@presence");
   let rev = 0;
   const now = (...users: string[]) => ({ key: "now", rev: ++rev, time: 1, data: { count: users.length, members: users.map((user) => ({ user, since: 1 })) } });
-  line.send({ type: "latest", channel: "chat:lobby@presence", epoch: "e", records: [now("ann", "bob")] });
-  line.send({ type: "record", channel: "chat:lobby@presence", class: "latest", ...now("bob", "cyd") });
+  line.send({ type: "latest", channel: "demo:lobby@presence", epoch: "e", records: [now("ann", "bob")] });
+  line.send({ type: "record", channel: "demo:lobby@presence", class: "latest", ...now("bob", "cyd") });
   await until(() => syncs.length === 2);
   expect(told).toEqual(["+ann", "+bob", "-ann", "+cyd"]);
   expect(presence.members.map((m) => m.user)).toEqual(["bob", "cyd"]);
   off();
-  line.send({ type: "record", channel: "chat:lobby@presence", class: "latest", key: "now", rev: ++rev, time: 1, data: { count: 101 } });
+  line.send({ type: "record", channel: "demo:lobby@presence", class: "latest", key: "now", rev: ++rev, time: 1, data: { count: 101 } });
   await until(() => syncs.length === 3);
   expect([presence.count, presence.members]).toEqual([101, []]);
   const seen = presence.query(["ann"]);
@@ -100,16 +100,16 @@ test("latest values of a real server reach others, and come back after a cut", a
 });
 
 test("presence of a real server: who listens is there, who says goodbye is gone", async ({ skip }) => {
-  const server = await serve({ flags: ["--set", "namespaces.chat.presence=true"] }).catch(() => serve());
+  const server = await serve({ flags: ["--set", "namespaces.demo.presence=true"] }).catch(() => serve());
   const [a, b] = [client(server.url), client(server.url)];
   await b.ready();
-  const watch = b.channel("chat:lobby").presence;
+  const watch = b.channel("demo:lobby").presence;
   await supported(skip, () => watch.page());
   watch.onSync(() => {}); // keeps the list watched between what is awaited below
   const joined = event<Member>((f) => watch.onJoin(f));
   await a.ready();
   const user = a.user!;
-  a.channel("chat:lobby").on("message", () => {});
+  a.channel("demo:lobby").on("message", () => {});
   expect((await joined).user).toBe(user);
   expect((await watch.page()).members.map((m) => m.user)).toEqual([user]);
   const gone = event<Member>((f) => watch.onLeave(f));

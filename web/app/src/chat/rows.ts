@@ -25,7 +25,7 @@ export function layOut(v: View): Row[] {
   let previous = v.before;
   let lined = v.unreadAfter === undefined || (previous?.kind === "said" && previous.n > v.unreadAfter);
   for (const e of [...v.entries, ...v.outgoing]) {
-    const newDay = !previous || dayOf(previous.time) !== dayOf(e.time);
+    const newDay = !previous || dayOf(previous.time) < dayOf(e.time);
     if (newDay && e.kind !== "seam") rows.push({ kind: "day", key: `day${dayOf(e.time)}`, name: dayName(e.time) });
     if (e.kind === "seam") rows.push({ kind: "seam", key: e.key, state: e.state, reason: e.reason });
     else if (e.kind === "notice") addNotice(rows, e, newDay);
