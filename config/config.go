@@ -151,7 +151,7 @@ type Namespace struct {
 // Latest bounds the table of a channel.
 type Latest struct {
 	Records int           `key:"records" default:"1000" min:"1" max:"100000" unit:"keys" help:"Keys of a channel; beyond it the oldest goes."`
-	Bytes   Size          `key:"bytes" default:"256KiB" min:"1KiB" max:"16MiB" help:"Bytes of bodies of a channel; beyond it the oldest goes."`
+	Bytes   Size          `key:"bytes" default:"256KiB" min:"1KiB" max:"1MiB" help:"Bytes of bodies of a channel; beyond it the oldest goes. A subscriber gets them all in one message."`
 	Age     time.Duration `key:"age" default:"24h" min:"1s" max:"36500d" help:"Age at which a key goes."`
 	PerUser int           `key:"per_user" default:"16" min:"1" max:"1000" unit:"keys" help:"Keys that one user may hold in a channel."`
 }

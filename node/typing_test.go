@@ -67,6 +67,8 @@ func memoryFull(t *testing.T) (set func(part float64)) {
 		debug.SetMemoryLimit(limit)
 		debug.SetGCPercent(percent)
 		runtime.KeepAlive(ballast)
+		ballast = nil
+		calm()
 	})
 	return func(part float64) {
 		if part == 0 {

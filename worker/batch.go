@@ -89,6 +89,9 @@ func (l *loop) prepare() {
 			if known[i].Reply != nil {
 				r = *known[i].Reply
 			}
+			if it.timer { // its commit was in doubt: what it armed is looked up a little later
+				known[i].Err = bus.ErrUnavailable
+			}
 			l.answer(it, r, known[i].Err)
 			continue
 		}
@@ -190,7 +193,10 @@ func (l *loop) apply(it *item) error {
 		return err
 	}
 	if it.timer && (home.wakeAt.IsZero() || home.wakeAt.After(now) && home.wakeAt.After(it.due)) {
-		l.answer(it, channel.Reply{}, nil) // it armed another since
+		if home.wakeAt.IsZero() {
+			err = bus.ErrUnavailable // the agenda was read before the commit that took it back
+		}
+		l.answer(it, channel.Reply{}, err)
 		return nil
 	}
 	l.stamp(it, home, now)

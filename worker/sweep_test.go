@@ -28,6 +28,7 @@ import (
 // crashPoints are the places at which TestCrashPoints ends the process.
 var crashPoints = []string{
 	"worker.taken", "worker.applied", "worker.committed", "worker.answered", "worker.timer", "worker.sent", "worker.drain",
+	"store.taken", "store.filled", "store.committed", "store.carried",
 }
 
 const childVar = "CARILLON_WORKER_CHILD" // the data folder

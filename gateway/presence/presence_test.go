@@ -62,11 +62,16 @@ func (s *stage) set(short bool, fail error) {
 	s.short, s.fail = short, fail
 }
 
+// sleep lets time go by.
+func (s *stage) sleep(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
 // pass lets time go by and gives what was written in it, as the bodies are: "" for a deletion.
 func (s *stage) pass(d time.Duration) (bodies []string) {
 	s.t.Helper()
-	time.Sleep(d)
-	synctest.Wait()
+	s.sleep(d)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, r := range s.wrote {
@@ -166,9 +171,9 @@ func TestChangesShareAnUpdate(t *testing.T) {
 		const seconds = 30
 		for i := range uint64(seconds * 100) { // one goes when the next has come: the value is never the same again
 			s.k.Enter(member(fmt.Sprint("u", i), i+1))
-			time.Sleep(5 * time.Millisecond)
+			s.sleep(5 * time.Millisecond)
 			s.k.Leave(member(fmt.Sprint("u", i-1), i), true)
-			time.Sleep(5 * time.Millisecond)
+			s.sleep(5 * time.Millisecond)
 		}
 		s.k.Leave(member(fmt.Sprint("u", seconds*100-1), seconds*100), true)
 		s.k.Enter(member("last", 1))
@@ -195,7 +200,7 @@ func TestFlapsAreNothing(t *testing.T) {
 			m := member(fmt.Sprint("u", i%100), i%100+1)
 			s.k.Leave(m, false)
 			if i%40 == 39 {
-				time.Sleep(100 * time.Millisecond) // 50 s for all of them, a quarter of a second for each flap
+				s.sleep(100 * time.Millisecond) // 50 s for all of them, a quarter of a second for each flap
 			}
 			s.k.Enter(m)
 		}
@@ -264,7 +269,7 @@ func TestShortOfBreath(t *testing.T) {
 			for began := time.Now(); time.Since(began) < d; conn++ {
 				s.k.Enter(member(fmt.Sprint("u", conn+1), conn+1))
 				s.k.Leave(member(fmt.Sprint("u", conn), conn), true)
-				time.Sleep(300 * time.Millisecond)
+				s.sleep(300 * time.Millisecond)
 			}
 			return len(s.pass(0))
 		}

@@ -177,14 +177,7 @@ func (j *Journal) Append(r channel.Record, done func(channel.Position, error)) {
 			res.at.Epoch = j.epoch
 		}
 	} else {
-		if r.Class == channel.Latest {
-			res.table = l.set(r, j.epoch, now, policy, &s.bytes)
-		} else {
-			res.fresh = true
-			res.record = l.append(r, j.epoch, hash, now.UnixMilli(), policy.Retention, &s.bytes)
-			res.at = res.record.At
-		}
-		j.settle(s, l)
+		j.admit(s, l, r, hash, now, policy, &res)
 		j.ids.remember(id, res.at)
 	}
 	late := s.late
@@ -202,6 +195,18 @@ func (j *Journal) Append(r channel.Record, done func(channel.Position, error)) {
 	if late {
 		j.help()
 	}
+}
+
+// admit makes a record true. The shard's mu is held.
+func (j *Journal) admit(s *shard, l *log, r channel.Record, hash [20]byte, now time.Time, p channel.Policy, res *result) {
+	if r.Class == channel.Latest {
+		res.table = l.set(r, j.epoch, now, p, &s.bytes)
+	} else {
+		res.fresh = true
+		res.record = l.append(r, j.epoch, hash, now.UnixMilli(), p.Retention, &s.bytes)
+		res.at = res.record.At
+	}
+	j.settle(s, l)
 }
 
 func hashOf(r *channel.Record) [20]byte {

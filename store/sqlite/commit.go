@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"carillon/channel"
+	"carillon/internal/fault"
 	"carillon/journal"
 	"carillon/store"
 )
@@ -57,11 +58,13 @@ func (w *writer) transact(ctx context.Context, batch []request) (b *batchWork, c
 	var inside error
 	certain, err = w.inTransaction(ctx, func() error {
 		inside = w.fill(ctx, b, batch)
+		fault.Point("store.filled")
 		return inside
 	})
 	if err != nil {
 		return nil, certain, inside != nil, err
 	}
+	fault.Point("store.committed")
 	w.settle(b)
 	return b, true, false, nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"carillon/channel"
+	"carillon/internal/fault"
 	"carillon/journal"
 
 	lib "modernc.org/sqlite/lib"
@@ -184,6 +185,7 @@ func (w *writer) run() {
 
 // write makes one batch true and answers it, or fails it together with what waits behind it.
 func (w *writer) write(ctx context.Context, batch []request) {
+	fault.Point("store.taken")
 	began := time.Now()
 	b, certain, culprit, err := w.transact(ctx, batch)
 	w.s.o.Commits.Since(began)
@@ -228,6 +230,7 @@ func (w *writer) announce(b *batchWork, batch []request) {
 	if len(b.records) > 0 {
 		w.s.o.Carry(b.records)
 	}
+	fault.Point("store.carried")
 	if len(b.stepped) > 0 {
 		w.s.o.Stepped()
 	}

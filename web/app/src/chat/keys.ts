@@ -8,7 +8,7 @@ type List = HTMLOListElement;
 const lineOf = (target: EventTarget | null) => (target instanceof Element ? target.closest<HTMLElement>("li.said") : null);
 
 /** What keys and pointers do in the list of messages: walk it, and act on the line they are at. */
-export function useKeys(view: View, list: RefObject<List>) {
+export function useKeys(view: View, list: RefObject<List | null>) {
   return useMemo(
     () => ({
       onPointerOver(e: TargetedPointerEvent<List>): void {

@@ -77,8 +77,7 @@ export function Scroll({ view, seen }: { view: View; seen(): void }): JSX.Elemen
   }, [rows.value]);
   useEffect(() => {
     thread.onFresh = (said) => {
-      if (said.user === thread.user) view.toEnd();
-      else if (!anchor.atEnd || document.hidden) view.below.value++;
+      if (said.user !== thread.user && (!anchor.atEnd || document.hidden)) view.below.value++;
     };
     return () => (thread.onFresh = () => {});
   }, [view]);
@@ -124,16 +123,7 @@ function drawn(view: View, { from, to }: Window): Row[] {
 function Drawn({ row, view }: { row: Row; view: View }): JSX.Element {
   switch (row.kind) {
     case "said":
-      return (
-        <Line
-          said={row.said}
-          first={row.first}
-          quoted={row.quoted}
-          active={view.active.value === row.key}
-          marked={row.said.offset > 0 && view.marked.value === row.said.offset}
-          view={view}
-        />
-      );
+      return <SaidRow row={row} view={view} />;
     case "notices":
       return <Happened notices={row.notices} at={row.key} />;
     case "day":
@@ -160,4 +150,12 @@ function Drawn({ row, view }: { row: Row; view: View }): JSX.Element {
         </li>
       );
   }
+}
+
+function SaidRow({ row, view }: { row: Row & { kind: "said" }; view: View }): JSX.Element {
+  const key = row.key;
+  const offset = row.said.offset;
+  const active = useComputed(() => view.active.value === key);
+  const marked = useComputed(() => offset > 0 && view.marked.value === offset);
+  return <Line said={row.said} first={row.first} quoted={row.quoted} active={active.value} marked={marked.value} view={view} />;
 }
