@@ -128,7 +128,9 @@ func TestChat(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	var rest struct{ Records []struct{ Data json.RawMessage } }
+	var rest struct {
+		Records []struct{ Data json.RawMessage }
+	}
 	if err := json.NewDecoder(resp.Body).Decode(&rest); err != nil || resp.StatusCode != http.StatusOK || len(rest.Records) == 0 {
 		t.Fatalf("REST: %v, %v, %v", resp.Status, err, rest)
 	}

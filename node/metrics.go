@@ -62,6 +62,7 @@ func (m *meters) read(n *Node) {
 	m.handshakes(n)
 	m.conversations(n)
 	m.records(n)
+	m.services(n)
 	m.presence(n)
 	m.fanout(n)
 	m.commit(n)

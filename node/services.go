@@ -12,6 +12,7 @@ import (
 	"carillon/bus/local"
 	"carillon/channel"
 	"carillon/journal"
+	"carillon/observe"
 	"carillon/store/sqlite"
 	"carillon/worker"
 )
@@ -134,4 +135,41 @@ func (n *Node) stopServing() {
 		n.serving.desk.Close()
 	}
 	n.serving.running.Wait()
+}
+
+// services says how all services together do.
+func (m *meters) services(n *Node) {
+	r := m.registry
+	total := func(of func(worker.Stats) uint64) func() uint64 {
+		return func() (sum uint64) {
+			for _, w := range n.serving.workers {
+				sum += of(w.Stats())
+			}
+			return sum
+		}
+	}
+	for outcome, of := range map[string]func(worker.Stats) uint64{
+		"done":      func(s worker.Stats) uint64 { return s.Commands },
+		"refused":   func(s worker.Stats) uint64 { return s.Refused },
+		"question":  func(s worker.Stats) uint64 { return s.Questions },
+		"duplicate": func(s worker.Stats) uint64 { return s.Duplicates },
+		"failed":    func(s worker.Stats) uint64 { return s.Failed },
+	} {
+		r.Count(observe.ServiceCommands, total(of), observe.LabelCommand.Value(outcome))
+	}
+	r.Count(observe.ServiceLoads, total(func(s worker.Stats) uint64 { return s.Loads }))
+	r.Count(observe.ServiceSnapshots, total(func(s worker.Stats) uint64 { return s.Snapshots }))
+	r.Count(observe.ServiceFailures, total(func(s worker.Stats) uint64 { return s.Failures }))
+	r.Count(observe.ServicePanics, total(func(s worker.Stats) uint64 { return s.Panics + s.Slow }))
+	r.Count(observe.ServiceTimers, total(func(s worker.Stats) uint64 { return s.Timers }))
+	r.Count(observe.ServiceSends, total(func(s worker.Stats) uint64 { return s.Sends }))
+	r.Count(observe.ServiceResends, total(func(s worker.Stats) uint64 { return s.Resends }))
+	machines := total(func(s worker.Stats) uint64 { return uint64(s.Machines) })
+	r.Gauge(observe.ServiceMachines, func() float64 { return float64(machines()) })
+	r.Gauge(observe.ServiceStopped, func() (stopped float64) {
+		for _, w := range n.serving.workers {
+			stopped += float64(len(w.Stopped()))
+		}
+		return stopped
+	})
 }

@@ -39,6 +39,8 @@ var (
 	LabelRank = NewLabel("rank", "p50", "p99", "max")
 	// LabelPresence is what became of a user's presence in a channel.
 	LabelPresence = NewLabel("event", "came", "left")
+	// LabelCommand is what became of a command to a service.
+	LabelCommand = NewLabel("outcome", "done", "refused", "question", "duplicate", "failed")
 	// LabelPart names the parts of the server that survive a panic.
 	LabelPart = NewLabel("part", "connection", "http")
 )
@@ -86,6 +88,30 @@ var (
 		"Gaps told to subscribers, by reason", []*Label{LabelGap}}
 	Resumes = &Metric{"carillon_resumes_total", KindCounter,
 		"Subscribes that named a position, by outcome", []*Label{LabelResume}}
+)
+
+// Services.
+var (
+	ServiceCommands = &Metric{"carillon_service_commands_total", KindCounter,
+		"Commands that services answered, timers and what they send each other among them, by outcome", []*Label{LabelCommand}}
+	ServiceMachines = &Metric{"carillon_service_machines", KindGauge,
+		"Machines of services in memory now", nil}
+	ServiceLoads = &Metric{"carillon_service_loads_total", KindCounter,
+		"Machines that were brought back from the store", nil}
+	ServiceSnapshots = &Metric{"carillon_service_snapshots_total", KindCounter,
+		"Snapshots of machines that were kept", nil}
+	ServiceFailures = &Metric{"carillon_service_commit_failures_total", KindCounter,
+		"Commits of services that failed, or whose outcome is unknown", nil}
+	ServicePanics = &Metric{"carillon_service_panics_total", KindCounter,
+		"Steps of services that panicked, came to what no outcome may be, or took too long", nil}
+	ServiceStopped = &Metric{"carillon_service_stopped_channels", KindGauge,
+		"Channels that are stopped now after their service failed in them", nil}
+	ServiceTimers = &Metric{"carillon_service_timers_total", KindCounter,
+		"Timers of machines whose time came", nil}
+	ServiceSends = &Metric{"carillon_service_sends_total", KindCounter,
+		"Commands between machines that got a final reply", nil}
+	ServiceResends = &Metric{"carillon_service_resends_total", KindCounter,
+		"Attempts to send a command between machines that got none", nil}
 )
 
 // Presence.
@@ -168,6 +194,8 @@ func Catalogue() []*Metric {
 		Connections, ConnectionsOpened, ConnectionsEnded, Strangers, HandshakesRefused, HandshakesWaiting, HandshakeWait,
 		BytesIn, BytesOut,
 		Requests, Errors, RecordsIn, RecordsOut, RecordsDropped, PublishWrite, PublishAck, Gaps, Resumes,
+		ServiceCommands, ServiceMachines, ServiceLoads, ServiceSnapshots, ServiceFailures, ServicePanics, ServiceStopped,
+		ServiceTimers, ServiceSends, ServiceResends,
 		PresenceMembers, PresenceEvents, PresenceUpdates, PresenceCoalesced, PresenceDelayed, PresenceInterval, PresenceRefused,
 		CursorLag, Visits, Resumed, FanoutQueueLength, FanoutBusyTime, Encoded, Rooms, Cursors, RingBytes, RingBudget, RingCut,
 		CommitRecords, CommitTime, CommitFailures, CommitQueue,

@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"strings"
 
 	"carillon/config"
+	"carillon/node"
 )
 
 // devCommand is everything on the embedded default.
@@ -29,7 +32,6 @@ Environment: CARILLON_CONFIG, CARILLON_SECRET_FILE and every setting (carillon c
 // address. A setting that somebody made wins.
 var devDefaults = map[string]string{
 	"listen":                         "127.0.0.1:8000",
-	"services":                       "chat counter",
 	"limits.connections":             "1000000",
 	"limits.connections_per_user":    "1000",
 	"limits.connections_per_ip":      "1000000",
@@ -47,7 +49,11 @@ func (d *devCommand) Run(ctx context.Context, c *console) error {
 	return (&server{console: c, load: d.settings, dev: true, banner: devBanner}).run(ctx)
 }
 
-func (d *devCommand) settings() (*config.Loaded, error) { return d.load(d.Listen, devDefaults) }
+func (d *devCommand) settings() (*config.Loaded, error) {
+	defaults := maps.Clone(devDefaults)
+	defaults["services"] = strings.Join(node.Services(), " ")
+	return d.load(d.Listen, defaults)
+}
 
 func devBanner(s *server) {
 	st, self := s.console.outStyle, invocation()
