@@ -16,10 +16,10 @@ type room struct {
 	busy    bool // a task tends it; it takes what waits before it goes
 	joined  bool // the bus delivers; touched by the task only
 	waiting []waiter
-	behind  bool // the hub lacks records that the journal has
-	erased  bool // the ring holds what was erased since
-	leave   bool // close it, unless somebody came
-	idle    bool // had no subscribers at the last sweep
+	behind  bool     // the hub lacks records that the journal has
+	erased  []uint64 // offsets that the ring may still hold whole
+	leave   bool     // close it, unless somebody came
+	idle    bool     // had no subscribers at the last sweep
 }
 
 type waiter struct {
@@ -86,15 +86,15 @@ func (g *Gateway) work(sh *roomShard, n channel.Name, r *room) {
 	for {
 		sh.mu.Lock()
 		waiting, behind, erased, leave := r.waiting, r.behind, r.erased, r.leave
-		r.waiting, r.behind, r.erased, r.leave = nil, false, false, false
-		if len(waiting) == 0 && !behind && !erased && !leave {
+		r.waiting, r.behind, r.erased, r.leave = nil, false, nil, false
+		if len(waiting) == 0 && !behind && len(erased) == 0 && !leave {
 			r.busy = false
 			sh.mu.Unlock()
 			return
 		}
 		sh.mu.Unlock()
-		if erased {
-			g.o.Hub.Forget(n)
+		if len(erased) > 0 {
+			g.o.Hub.Erase(n, erased)
 			if len(waiting) == 0 && !behind && !leave {
 				continue
 			}

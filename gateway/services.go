@@ -184,8 +184,8 @@ func (f *follower) step(s *journal.Step) {
 	f.note([]journal.Mark{s.Mark})
 	if f.g.o.Hub.Has(s.Channel) {
 		f.heads[s.Channel] = s.Head
-		if s.Erased { // by the room's own task: a read under way may still bring what was erased
-			f.g.tend(s.Channel, false, func(r *room) { r.erased = true })
+		if len(s.Erased) > 0 { // by the room's own task: a read under way may still bring what was erased
+			f.g.tend(s.Channel, false, func(r *room) { r.erased = append(r.erased, s.Erased...) })
 		}
 	}
 	for _, a := range s.Access {

@@ -134,7 +134,7 @@ type Step struct {
 	Channel channel.Name
 	Version Version
 	Head    channel.Position
-	Erased  bool // records lost their bodies: what was sent from memory so far must not be sent again
+	Erased  []uint64 // offsets of records that lost their bodies: what still lies in memory must not be sent again
 	Access  []channel.Access
 }
 

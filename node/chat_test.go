@@ -53,6 +53,17 @@ func (p *person) do(channel, body string) message {
 	return m
 }
 
+// eventually sends a command until it is done: what another machine sends before it may still be on its way.
+func (p *person) eventually(channel, body string) {
+	p.t.Helper()
+	for until := time.Now().Add(10 * time.Second); time.Now().Before(until); {
+		if m := p.request(`"type":"command","channel":%q,"data":%s`, channel, body); m["type"] == "reply" && m["code"] == nil {
+			return
+		}
+	}
+	p.t.Fatalf("%s is refused for 10 s", body)
+}
+
 // refused sends a command and wants it refused by name.
 func (p *person) refused(channel, body, why string) {
 	p.t.Helper()
@@ -80,7 +91,11 @@ func (p *person) until(ok func(message) bool) message {
 				return m
 			}
 		}
-		p.heard = append(p.heard, p.hear())
+		m, err := p.next()
+		if err != nil {
+			p.t.Fatalf("%s waits in vain (%v), having heard %v", p.user, err, p.heard)
+		}
+		p.heard = append(p.heard, m)
 	}
 }
 
@@ -108,7 +123,7 @@ func TestChat(t *testing.T) {
 	}
 	bob.do("chat:lobby", fmt.Sprintf(`{"do":"react","of":%v,"emoji":"👍"}`, at))
 	ann.until(event("react"))
-	bob.do("chat:me:guest-bob", `{"do":"read","room":"chat:lobby","n":1}`)
+	bob.eventually("chat:me:guest-bob", `{"do":"read","room":"chat:lobby","n":1}`)
 
 	ann.do("chat:lobby", fmt.Sprintf(`{"do":"delete","of":%v}`, at))
 	bob.until(event("delete"))

@@ -1,10 +1,6 @@
 package hub
 
-import (
-	"time"
-
-	"carillon/channel"
-)
+import "time"
 
 // reliefPause is how often at most the rooms are cut to their share of the budget.
 const reliefPause = 100 * time.Millisecond
@@ -61,20 +57,4 @@ func (r *room) cutTo(share int64) {
 		r.ring.fit(r.ring.n)
 		r.hub.count.cut.Add(cut)
 	}
-}
-
-// Forget empties the ring of a channel, because records in it have lost their bodies since. Cursors that are not at the
-// head are told a Loss.
-func (h *Hub) Forget(n channel.Name) {
-	r := h.room(n)
-	if r == nil {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for !r.gone && r.ring.n > 0 {
-		r.charge(-r.ring.shift())
-	}
-	r.trimRuns()
-	r.ring.fit(r.ring.n)
 }

@@ -108,7 +108,7 @@ func (k *commit) accept(ctx context.Context, w *writer, b *batchWork, f *fenceSt
 	if c.Snapshot != nil {
 		b.snapshot(st, c.Snapshot, c.Erase)
 	}
-	k.steps.add(c.Channel, st.version, st.head, len(c.Erase) > 0, c.Access)
+	k.steps.add(c.Channel, st.version, st.head, c.Erase, c.Access)
 	return nil
 }
 

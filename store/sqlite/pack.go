@@ -145,16 +145,15 @@ type stepPack struct {
 	body  []byte
 }
 
-const (
-	stepErased = 1 << iota // flag of a step
-)
-
-func (p *stepPack) add(n channel.Name, version uint64, head channel.Position, erased bool, access []channel.Access) {
+func (p *stepPack) add(n channel.Name, version uint64, head channel.Position, erased []uint64, access []channel.Access) {
 	p.count++
 	p.body = appendText(p.body, string(n))
 	p.body = binary.AppendUvarint(p.body, version)
 	p.body = appendPlace(p.body, head)
-	p.body = append(p.body, bit(erased)*stepErased)
+	p.body = binary.AppendUvarint(p.body, uint64(len(erased)))
+	for _, offset := range erased {
+		p.body = binary.AppendUvarint(p.body, offset)
+	}
 	p.body = binary.AppendUvarint(p.body, uint64(len(access)))
 	for _, a := range access {
 		p.body = append(appendText(p.body, a.User), byte(a.Rights))
@@ -166,7 +165,9 @@ func unpackSteps(epoch uint64, mark journal.Mark, last uint64, body []byte) (ste
 	for ; mark.Seq <= last && !r.bad; mark.Seq++ {
 		s := journal.Step{Mark: mark, Channel: channel.Name(r.text()), Version: journal.Version(r.uvarint())}
 		s.Head = r.place()
-		s.Erased = r.bytes(1)[0]&stepErased != 0
+		for count := r.uvarint(); count > 0 && !r.bad; count-- {
+			s.Erased = append(s.Erased, r.uvarint())
+		}
 		for count := r.uvarint(); count > 0 && !r.bad; count-- {
 			a := channel.Access{Channel: s.Channel, User: r.text(), Version: uint64(s.Version)}
 			a.Rights = channel.Rights(r.bytes(1)[0])
