@@ -18,7 +18,7 @@ import (
 // Command is `bench`: one scenario against one server, or all servers in turn. It is bounded in time and connections,
 // aims at loopback alone unless told otherwise, and returns an error where a receipt was lost, repeated or damaged.
 type Command struct {
-	Scenario string `arg:"" enum:"connect,idle,fanout,rooms,beside,burst,flap,slow,herd,mixed,articles,peers" help:"connect, idle, fanout, rooms, beside, burst, flap, slow, herd, mixed, articles, or peers: Carillon and other servers in turn."`
+	Scenario string `arg:"" enum:"connect,idle,fanout,rooms,beside,burst,flap,slow,herd,chat,commands,mixed,articles,peers" help:"connect, idle, fanout, rooms, beside, burst, flap, slow, herd, chat, commands, mixed, articles, or peers: Carillon and other servers in turn."`
 	Target   Target `embed:""`
 	Load     Load   `embed:""`
 	Output   Output `embed:""`
@@ -38,13 +38,15 @@ type Target struct {
 	Peers    string `default:"bench/peers" help:"Folder of the peers."`
 	Protocol string `default:"json" enum:"json,msgpack,plain,socketio" help:"What the server speaks: json, msgpack, or for peers plain or socketio."`
 	Secret   string `name:"secret-file" help:"File with the HS256 secret of the server: every connection brings a token of its own." type:"existingfile"`
+	Memory   bool   `help:"Start it without a data folder where a scenario would have one: nothing lasts."`
 	Anywhere bool   `help:"Aim at machines other than this one. Only at your own."`
 }
 
 // Load says how much. Zero means what the scenario has by default.
 type Load struct {
 	Conns     int           `help:"Connections that subscribe."`
-	Channels  int           `help:"rooms: how many."`
+	Channels  int           `help:"rooms, commands: how many channels."`
+	Members   int           `help:"chat: in each room."`
 	Rate      float64       `help:"Messages a second, over all channels."`
 	Payload   int           `default:"100" help:"Bytes of a message's body."`
 	Duration  time.Duration `help:"Length of the measured part."`
@@ -66,6 +68,7 @@ type Output struct {
 // Bounds of what one run may ask for.
 const (
 	maxConns    = 200_000
+	maxMembers  = 10_000    // of a room
 	maxRate     = 1_000_000 // messages a second
 	maxDuration = time.Hour
 	maxBody     = 60_000 // bytes
@@ -99,6 +102,8 @@ func (c *Command) check() error {
 		return fmt.Errorf("--payload is %d to %d bytes: a message carries who sent it, its number and its time", minPayload, maxBody)
 	case l.Conns < 0 || l.Conns > maxConns || l.Channels < 0 || l.Channels > maxConns:
 		return fmt.Errorf("--conns and --channels are at most %d", maxConns)
+	case l.Members < 0 || l.Members > maxMembers:
+		return fmt.Errorf("--members is at most %d", maxMembers)
 	case l.Rate < 0 || l.Rate > maxRate:
 		return fmt.Errorf("--rate is at most %d messages a second", maxRate)
 	case l.Duration < 0 || l.Duration > maxDuration:
@@ -166,6 +171,9 @@ func (c *Command) target(ctx context.Context) (*target, error) {
 	return t, nil
 }
 
+// lasting are the scenarios whose server keeps what it acknowledges on disk.
+var lasting = map[string]bool{"chat": true, "commands": true, "mixed": true, "articles": true}
+
 // startCarillon starts what --start says, or the program this is: serve where there is a secret, otherwise dev.
 // lifted is the configuration that lifts the limits of serve for load tests, seen from the root of the repository.
 const lifted = "config/bench.yaml"
@@ -189,5 +197,21 @@ func (c *Command) startCarillon(ctx context.Context) (*target, error) {
 			args = append(args, "--config", lifted)
 		}
 	}
-	return start(ctx, ours, c.Target.Protocol, args, env...)
+	dir, err := "", error(nil)
+	if len(c.Target.Start) == 0 && !c.Target.Memory && lasting[c.Scenario] {
+		if dir, err = os.MkdirTemp("", "carillon-bench-data-"); err != nil {
+			return nil, err
+		}
+		args = append(args, "--data", dir)
+	}
+	if env != nil {
+		env = append(env, "CARILLON_SERVICES="+chatService+" "+counterService)
+	}
+	t, err := start(ctx, ours, c.Target.Protocol, args, env...)
+	if err != nil {
+		_ = os.RemoveAll(dir) // in the folder for temporary files
+		return nil, err
+	}
+	t.dir = dir
+	return t, nil
 }

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 func serve(t *testing.T) *node.Node {
 	t.Helper()
 	n, err := node.Start(t.Context(), node.Options{
-		Listen: "127.0.0.1:0", Dev: true, Version: "test", Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Listen: "127.0.0.1:0", Dev: true, Services: node.Services(), Version: "test", Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +71,10 @@ func TestScenarios(t *testing.T) {
 		{"flap", nil, 200 * 20},
 		{"herd", nil, 200 * 2},
 		{"slow", func(c *Command) { c.Load.Settle = time.Second }, 200 * 100},
-		{"mixed", func(c *Command) { c.Load.Rate = 200 }, 200 * 50 * 40 / 100},
+		{"mixed", func(c *Command) { c.Load.Rate = 200 }, 200 * 50 * 20 / 100},
+		{"chat", func(c *Command) { c.Load.Rate = 100 }, 100 * 10},
+		{"chat", func(c *Command) { c.Target.Protocol, c.Load.Rate, c.Load.Workers = "msgpack", 100, 2 }, 100 * 10},
+		{"commands", func(c *Command) { c.Load.Conns, c.Load.Rate = 0, 200 }, 200},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()

@@ -19,6 +19,7 @@ const (
 	kindPing         // answer is to be sent
 	kindGap          // missing, unknown
 	kindRefused      // err
+	kindTable        // rows
 )
 
 // heard is a frame, understood.
@@ -31,6 +32,7 @@ type heard struct {
 	missing uint64           // records the server says are missing
 	unknown bool             // it cannot tell how many
 	err     error
+	rows    [][]byte // payloads of a table
 }
 
 // facts are what does not change of a dialect.

@@ -24,12 +24,16 @@ const (
 // crowd is a group as this worker has it.
 type crowd struct {
 	Group
-	index int
-	lines []*line
-	who   []*line    // by channel and publisher; nil where another worker has it
-	sent  [][]uint32 // by channel and publisher: how many
-	names []channel.Name
-	quiet []channel.Name
+	index   int
+	lines   []*line
+	who     []*line         // by channel and publisher; nil where another worker has it
+	sent    [][]uint32      // by channel and publisher: how many
+	newest  [][]uint32      // of Latest records
+	whole   []bool          // by channel: all its members are lines of this worker
+	seen    map[sequel]int  // messages that some members have and others lack
+	retried map[sequel]bool // messages sent again because the server asked for it: these may come late
+	names   []channel.Name
+	quiet   []channel.Name
 }
 
 // engine is the hot part of a worker: all its lines, served by one goroutine.
@@ -57,6 +61,7 @@ type engine struct {
 	side    *hdrhistogram.Histogram
 	lag     *hdrhistogram.Histogram
 	opened  *hdrhistogram.Histogram
+	asks    asker
 }
 
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, slowestLog, 3) }
@@ -76,7 +81,7 @@ func newEngine(s *setup) (*engine, error) {
 	}
 	e := &engine{
 		setup: s, d: d, facts: d.facts(), poll: p, buf: make([]byte, readBytes), began: time.Now(),
-		hist: newHistogram(), side: newHistogram(), lag: newHistogram(), opened: newHistogram(),
+		asks: newAsker(), hist: newHistogram(), side: newHistogram(), lag: newHistogram(), opened: newHistogram(),
 	}
 	if e.setup.Path == "" {
 		e.setup.Path = e.facts.path
@@ -91,13 +96,15 @@ func newEngine(s *setup) (*engine, error) {
 
 // gather makes the lines of a group that are this worker's. Numbers count all connections of the run.
 func (e *engine) gather(index, number int) int {
-	g := &crowd{Group: e.setup.Groups[index], index: index}
+	g := &crowd{Group: e.setup.Groups[index], index: index, seen: map[sequel]int{}, retried: map[sequel]bool{}}
 	publishers := g.publishers()
 	g.who = make([]*line, g.Channels*publishers)
 	for c := range g.Channels {
 		g.names = append(g.names, g.channelName(c, false))
 		g.quiet = append(g.quiet, g.channelName(c, true))
 		g.sent = append(g.sent, make([]uint32, publishers))
+		g.newest = append(g.newest, make([]uint32, publishers))
+		members := 0
 		for place := range g.Members + g.Speakers {
 			number++
 			if !e.share(&g.Group, c, place) {
@@ -106,13 +113,19 @@ func (e *engine) gather(index, number int) int {
 			l := &line{crowd: g, channel: c, number: number, fd: -1, speaks: place >= g.Members, source: number / sourceLines}
 			l.ledger = ledger{group: index, channel: c}
 			if !l.speaks {
-				l.ledger.next = make([]uint32, publishers)
+				l.ledger.next, l.ledger.newest = make([]uint32, publishers), make([]uint32, publishers)
+				if g.Service != "" {
+					l.ledger.retried = g.retried
+				}
+				members++
 			}
 			g.lines = append(g.lines, l)
 			if p := place - g.speaker(0); p >= 0 && p < publishers {
 				g.who[c*publishers+p] = l
+				l.place = p
 			}
 		}
+		g.whole = append(g.whole, members == g.Members)
 	}
 	e.crowds = append(e.crowds, g)
 	return number
@@ -173,7 +186,7 @@ func (e *engine) close() {
 
 // work does what time asks for and returns how long nothing else will be asked; below zero: nothing.
 func (e *engine) work(now int64) time.Duration {
-	next := e.publishDue(now)
+	next := earlier(e.publishDue(now), e.repeat(now))
 	e.requeue(now)
 	for len(e.queue) > 0 && e.under < e.window {
 		l := e.queue[0]
@@ -312,6 +325,8 @@ func (e *engine) flush() *workerMark {
 	}
 	m.Latency, m.Beside = pack(e.hist), pack(e.side)
 	m.Lateness, m.Opened = pack(e.lag), pack(e.opened)
+	m.Commands, m.Replies, m.Whole = e.asks.count, pack(e.asks.replies), pack(e.asks.whole)
+	m.Commands.Open = uint64(len(e.asks.open) + len(e.asks.later))
 	return &m
 }
 
@@ -329,11 +344,11 @@ func pack(h *hdrhistogram.Histogram) []byte {
 }
 
 // missing counts what the lines still lack of what was sent.
-func (e *engine) missing(sent [][][]uint32) (n uint64) {
+func (e *engine) missing(sent, newest [][][]uint32) (n uint64) {
 	for _, g := range e.crowds {
 		for _, l := range g.lines {
 			if !l.speaks {
-				n += l.ledger.owed(sent[g.index][l.channel])
+				n += l.owes(sent[g.index][l.channel]) + l.ledger.stale(newest[g.index][l.channel])
 			}
 		}
 	}
@@ -341,9 +356,9 @@ func (e *engine) missing(sent [][][]uint32) (n uint64) {
 }
 
 // sent is what this worker published, by group, channel and publisher.
-func (e *engine) sent() (all [][][]uint32) {
+func (e *engine) sent() (all, newest [][][]uint32) {
 	for _, g := range e.crowds {
-		all = append(all, g.sent)
+		all, newest = append(all, g.sent), append(newest, g.newest)
 	}
-	return all
+	return all, newest
 }

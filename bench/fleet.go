@@ -179,7 +179,7 @@ func (f *fleet) close() {
 // mark is what all workers saw, and the histograms of the time since the mark before.
 type mark struct {
 	workerMark
-	latency, beside, lateness, opened *hdrhistogram.Histogram
+	latency, beside, lateness, opened, replies, whole *hdrhistogram.Histogram
 }
 
 // mark collects the figures of all workers.
@@ -188,7 +188,7 @@ func (f *fleet) mark(ctx context.Context) (*mark, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &mark{latency: newHistogram(), beside: newHistogram(), lateness: newHistogram(), opened: newHistogram()}
+	m := &mark{latency: newHistogram(), beside: newHistogram(), lateness: newHistogram(), opened: newHistogram(), replies: newHistogram(), whole: newHistogram()}
 	m.Closed = map[int]uint64{}
 	for _, a := range as {
 		if a.Mark == nil {
@@ -214,6 +214,8 @@ func (m *mark) add(w *workerMark) error {
 	m.Failed += w.Failed
 	m.Pending = max(m.Pending, w.Pending)
 	m.CPU += w.CPU
+	m.Others += w.Others
+	m.Commands.add(&w.Commands)
 	for code, n := range w.Closed {
 		m.Closed[code] += n
 	}
@@ -226,7 +228,7 @@ func (m *mark) add(w *workerMark) error {
 	for _, h := range []struct {
 		into *hdrhistogram.Histogram
 		b    []byte
-	}{{m.latency, w.Latency}, {m.beside, w.Beside}, {m.lateness, w.Lateness}, {m.opened, w.Opened}} {
+	}{{m.latency, w.Latency}, {m.beside, w.Beside}, {m.lateness, w.Lateness}, {m.opened, w.Opened}, {m.replies, w.Replies}, {m.whole, w.Whole}} {
 		if len(h.b) == 0 {
 			continue
 		}
@@ -245,19 +247,24 @@ func (f *fleet) missing(ctx context.Context) (n uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	all := as[0].Sent
+	all, newest := as[0].Sent, as[0].Newest
 	for _, a := range as[1:] {
-		for g := range a.Sent {
-			for c := range a.Sent[g] {
-				for p, sent := range a.Sent[g][c] {
-					all[g][c][p] += sent
-				}
-			}
-		}
+		sumUp(all, a.Sent)
+		sumUp(newest, a.Newest)
 	}
-	as, err = f.do(ctx, order{Do: doCheck, Sent: all})
+	as, err = f.do(ctx, order{Do: doCheck, Sent: all, Newest: newest})
 	for _, a := range as {
 		n += a.Missing
 	}
 	return n, err
+}
+
+func sumUp(all, more [][][]uint32) {
+	for g := range more {
+		for c := range more[g] {
+			for p, sent := range more[g][c] {
+				all[g][c][p] += sent
+			}
+		}
+	}
 }

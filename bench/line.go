@@ -13,11 +13,12 @@ import (
 type state uint8
 
 const (
-	down    state = iota
-	queued        // waits for its turn to dial
-	dialled       // the handshake is sent, or will be
-	greeted       // upgraded, the greeting is sent
-	joining       // the subscription is asked for
+	down     state = iota
+	queued         // waits for its turn to dial
+	dialled        // the handshake is sent, or will be
+	greeted        // upgraded, the greeting is sent
+	entering       // asks to be let into a room
+	joining        // the subscription is asked for
 	open
 )
 
@@ -39,6 +40,11 @@ type line struct {
 	out      []byte // what the socket did not take
 	after    channel.Position
 	ledger   ledger
+	user     string // as the server calls it; of services alone
+	place    int    // among the publishers of its channel
+	newest   uint64 // number of the newest message, or value of the counter
+	summed   uint64 // number of the newest message, by the room's summary
+	marked   uint64 // number said to be read, or value of the counter at the beginning
 }
 
 func (e *engine) dial(l *line, now int64) {
@@ -259,6 +265,14 @@ func (e *engine) join(l *line) {
 		e.ready(l)
 		return
 	}
+	if l.crowd.Service != "" {
+		e.enter(l, entrances[l.crowd.Service])
+		return
+	}
+	e.subscribe(l)
+}
+
+func (e *engine) subscribe(l *line) {
 	l.state = joining
 	e.scratch = e.d.subscribe(e.scratch[:0], l.crowd.names[l.channel], l.after)
 	e.send(l, e.facts.op, e.scratch)
@@ -291,7 +305,14 @@ func (e *engine) frame(l *line, op byte, payload []byte, now int64) (isRecord bo
 	case opPong:
 		return false, nil
 	}
-	h := e.d.hear(payload)
+	if l.crowd.Service != "" {
+		return e.service(l, payload, now)
+	}
+	return e.understood(l, e.d.hear(payload), now)
+}
+
+// understood acts on a frame.
+func (e *engine) understood(l *line, h heard, now int64) (isRecord bool, err error) {
 	switch h.kind {
 	case kindRecord:
 		e.receipt(l, h.payload, now)
@@ -304,8 +325,10 @@ func (e *engine) frame(l *line, op byte, payload []byte, now int64) (isRecord bo
 		if l.state == joining {
 			e.joined(l, &h)
 		}
+	case kindTable:
+		e.table(l, h.rows)
 	case kindAck:
-		e.mark.Acked += uint64(h.count)
+		e.mark.Acked += uint64(max(h.count, 1))
 	case kindPing:
 		e.send(l, e.facts.op, h.answer)
 	case kindGap:
@@ -340,10 +363,22 @@ func (e *engine) receipt(l *line, payload []byte, now int64) {
 		count.Foreign++
 		return
 	}
-	if s.Class != channel.Logged {
-		count.Fleeting++
-	} else {
+	switch s.Class {
+	case channel.Logged:
 		l.ledger.receipt(&s, count)
+	case channel.Latest:
+		l.ledger.replace(&s, count)
+	default:
+		count.Fleeting++
 	}
 	record(hist, now-s.Due)
+}
+
+// table takes a whole table of Latest records: what it holds is never older than what was seen.
+func (e *engine) table(l *line, rows [][]byte) {
+	for _, b := range rows {
+		if s, err := readStamp(b); err == nil && s.Class == channel.Latest && !l.ledger.has(&s) {
+			l.ledger.replace(&s, &e.mark.Count)
+		}
+	}
 }

@@ -114,7 +114,10 @@ func (n *native) hear(b []byte) heard {
 	if err != nil {
 		return heard{kind: kindRefused, err: fmt.Errorf("cannot read a message of the server: %w", err)}
 	}
-	h := n.understand(m)
+	h := understand(m)
+	if h.kind == kindPing {
+		h.answer = n.pong()
+	}
 	h.count = len(n.into)
 	return h
 }
@@ -137,7 +140,8 @@ func (n *native) decode(b []byte) (*wire.Message, error) {
 	return &ms[0], nil
 }
 
-func (n *native) understand(m *wire.Message) heard {
+// understand tells what a message is to the generator.
+func understand(m *wire.Message) heard {
 	switch m.Type {
 	case wire.MsgConnected:
 		return heard{kind: kindReady}
@@ -153,7 +157,13 @@ func (n *native) understand(m *wire.Message) heard {
 		h.miss(m.Gap)
 		return h
 	case wire.MsgPing:
-		return heard{kind: kindPing, answer: n.protocol.Codec.AppendRequest(nil, &wire.Request{Type: wire.ReqPong})}
+		return heard{kind: kindPing}
+	case wire.MsgLatest:
+		h := heard{kind: kindTable}
+		for i := range m.Table.Records {
+			h.rows = append(h.rows, m.Table.Records[i].Body)
+		}
+		return h
 	case wire.MsgError:
 		return heard{kind: kindRefused, err: fmt.Errorf("%s: %s", m.Code, m.Text)}
 	}

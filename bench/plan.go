@@ -8,7 +8,8 @@ import (
 )
 
 // Group is a set of connections that do the same: Members subscribers in each of Channels channels, and Speakers who
-// only publish into each. Members publish themselves where they Talk.
+// only publish into each. Members publish themselves where they Talk. Those of a Service enter its channels, which are
+// new in every run, and talk by commands.
 type Group struct {
 	Name     string `json:"name"`
 	Channels int    `json:"channels"`
@@ -16,6 +17,8 @@ type Group struct {
 	Speakers int    `json:"speakers,omitempty"`
 	Talk     bool   `json:"talk,omitempty"`
 	Side     bool   `json:"side,omitempty"` // measured apart from the others
+	Service  string `json:"service,omitempty"`
+	Run      string `json:"run,omitempty"` // part of the names of a service's channels
 }
 
 // publishers is how many may publish into one channel.
@@ -38,6 +41,9 @@ func (g *Group) speaker(p int) int {
 }
 
 func (g *Group) channelName(i int, quiet bool) channel.Name {
+	if g.Service != "" {
+		return channel.Name(fmt.Sprintf("%s:bench-%s-%s-%d", g.Service, g.Run, g.Name, i))
+	}
 	if quiet {
 		return channel.Name(fmt.Sprintf("bench:%s-quiet-%d", g.Name, i))
 	}
@@ -106,14 +112,18 @@ type order struct {
 	Start  int64        `json:"start,omitempty"`  // ns since the epoch
 	Steps  []Step       `json:"steps,omitempty"`
 	Mix    Mix          `json:"mix"`
-	Quiet  bool         `json:"quiet,omitempty"` // publish where nobody listens
-	Sent   [][][]uint32 `json:"sent,omitempty"`  // by group, channel and publisher
+	Act    string       `json:"act,omitempty"`    // what to do by a schedule, or at the end of a pump
+	Depth  int          `json:"depth,omitempty"`  // commands that a pump keeps under way for each publisher
+	Quiet  bool         `json:"quiet,omitempty"`  // publish where nobody listens
+	Sent   [][][]uint32 `json:"sent,omitempty"`   // by group, channel and publisher
+	Newest [][][]uint32 `json:"newest,omitempty"` // the same, of Latest records
 }
 
 const (
 	doSetup   = "setup"
 	doOpen    = "open"    // every connection that is not open; answered at once, see answer.Opening
 	doTalk    = "talk"    // publish by a schedule
+	doPump    = "pump"    // ask as fast as answers come, until a time
 	doMark    = "mark"    // figures since the last mark
 	doSent    = "sent"    // what was published, for doCheck
 	doCheck   = "check"   // compare what came with what was sent
@@ -128,6 +138,7 @@ type answer struct {
 	Error   string       `json:"error,omitempty"`
 	Mark    *workerMark  `json:"mark,omitempty"`
 	Sent    [][][]uint32 `json:"sent,omitempty"`
+	Newest  [][][]uint32 `json:"newest,omitempty"`
 	Missing uint64       `json:"missing,omitempty"`
 }
 
@@ -152,4 +163,8 @@ type workerMark struct {
 	Beside    []byte         `json:"beside,omitempty"`   // of the groups measured apart
 	Lateness  []byte         `json:"lateness,omitempty"` // from due to sent: the generator's own
 	Opened    []byte         `json:"opened,omitempty"`   // from the first packet until subscribed
+	Commands  Commands       `json:"commands"`
+	Others    uint64         `json:"others"` // records of services that are not judged
+	Replies   []byte         `json:"replies,omitempty"`
+	Whole     []byte         `json:"whole,omitempty"` // until the last member of a room has it
 }

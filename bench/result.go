@@ -36,6 +36,7 @@ type Phase struct {
 	PerOpened   float64 `json:"server_cpu_us_per_opened,omitempty"`
 	PerIdle     float64 `json:"server_cpu_us_per_connection_second,omitempty"`
 	Machine
+	Service
 	Latency  Spread     `json:"latency"`
 	Beside   Spread     `json:"beside"`   // of what is measured apart
 	Lateness Spread     `json:"lateness"` // of the generator's own sends
@@ -59,6 +60,14 @@ type Machine struct {
 	Sockets   int64   `json:"sockets"`    // bytes of all TCP buffers of the machine, at the end
 	Slab      int64   `json:"slab"`       // bytes of the kernel's own structs, at the end
 	Unsent    int64   `json:"unsent"`     // bytes in the server's send queues, where a scenario asks
+}
+
+// Service is how commands were answered in a phase.
+type Service struct {
+	Answered float64  `json:"answered_per_second,omitempty"` // commands, each once
+	Commands Commands `json:"commands"`
+	Replies  Spread   `json:"replies"` // from due to the final answer
+	Whole    Spread   `json:"whole"`   // from due until the last member of the room had the message
 }
 
 // Spread is a distribution of times, in milliseconds.
@@ -122,7 +131,7 @@ func (r *Result) Err() error {
 		if p.Flooded {
 			count.Missing, side.Missing = 0, 0
 		}
-		for _, err := range []error{count.Err(), side.Err()} {
+		for _, err := range []error{count.Err(), side.Err(), p.Commands.Err()} {
 			if err != nil {
 				all = append(all, fmt.Errorf("%s: %w", p.Name, err))
 			}

@@ -2,7 +2,9 @@ package bench
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -45,6 +47,10 @@ func (b *bench) bring(ctx context.Context, groups ...Group) error {
 		Dialect: b.t.dialect, Address: b.t.address, Path: b.t.path, Secret: b.t.secret,
 		Groups: groups, Payload: b.c.Load.Payload, Bare: b.c.Load.Handshake, Resume: b.resume,
 	}
+	run := strings.ToLower(rand.Text()[:8])
+	for i := range groups {
+		groups[i].Run = run
+	}
 	f, err := startFleet(ctx, s, b.c.Load.Workers)
 	if err != nil {
 		return err
@@ -78,6 +84,7 @@ type speech struct {
 	group int
 	steps []Step
 	mix   Mix
+	act   string
 	quiet bool
 }
 
@@ -99,7 +106,7 @@ func (b *bench) talk(ctx context.Context, name string, flooded bool, speeches ..
 		for _, p := range s.steps {
 			asked += p.Rate * p.Seconds
 		}
-		if err := b.f.order(ctx, order{Do: doTalk, Group: s.group, Start: begin.UnixNano(), Steps: s.steps, Mix: s.mix, Quiet: s.quiet}); err != nil {
+		if err := b.f.order(ctx, order{Do: doTalk, Group: s.group, Start: begin.UnixNano(), Steps: s.steps, Mix: s.mix, Act: s.act, Quiet: s.quiet}); err != nil {
 			return nil, err
 		}
 	}
@@ -132,7 +139,9 @@ func (b *bench) settle(ctx context.Context, p *Phase) error {
 		}
 		p.merged.Merge(m.latency)
 		p.apart.Merge(m.beside)
-		if missing == 0 && m.Pending == 0 || !time.Now().Before(end) {
+		p.replies.Merge(m.replies)
+		p.whole.Merge(m.whole)
+		if missing == 0 && m.Pending == 0 && m.Commands.Open == 0 || !time.Now().Before(end) {
 			p.finish(m, missing)
 			return nil
 		}
@@ -197,6 +206,8 @@ func (p *Phase) add(m, before *mark, s, was Sample, begin int64) {
 	p.apart.Merge(m.beside)
 	p.late.Merge(m.lateness)
 	p.opening.Merge(m.opened)
+	p.replies.Merge(m.replies)
+	p.whole.Merge(m.whole)
 	seconds := float64(m.At-before.At) / 1e9
 	now := spread(m.latency)
 	p.now = Point{
@@ -211,7 +222,7 @@ func (p *Phase) add(m, before *mark, s, was Sample, begin int64) {
 
 // receipts is all that arrived.
 func receipts(m *mark) uint64 {
-	return m.Count.Delivered + m.Count.Fleeting + m.Side.Delivered + m.Side.Fleeting
+	return m.Count.Delivered + m.Count.Fleeting + m.Count.Latest + m.Side.Delivered + m.Side.Fleeting + m.Side.Latest
 }
 
 // sum computes what holds for the window as a whole.
@@ -223,6 +234,7 @@ func (p *Phase) sum(first, last *mark, before, after Sample) {
 	p.Resident, p.Sockets, p.Slab = after.Resident, after.Sockets, after.Slab
 	n, published := float64(receipts(last)-receipts(first)), float64(last.Published-first.Published)
 	p.Delivered, p.Published = n/p.Seconds, published/p.Seconds
+	p.Answered = float64(last.Commands.Answered-first.Commands.Answered) / p.Seconds
 	if n > 0 {
 		p.PerDelivery = cpu / 1e3 / n
 	}
@@ -240,6 +252,8 @@ func (p *Phase) finish(m *mark, missing uint64) {
 	p.Count, p.Side = m.Count, m.Side
 	p.Count.Missing = missing
 	p.Refused, p.Refusal = m.Refused, m.Refusal
+	p.Commands = m.Commands
+	p.Replies, p.Whole = spread(p.replies), spread(p.whole)
 	p.Latency, p.Beside = spread(p.merged), spread(p.apart)
 	p.Lateness, p.Opened = spread(p.late), spread(p.opening)
 	p.Shape = shape(p.merged)
@@ -247,10 +261,10 @@ func (p *Phase) finish(m *mark, missing uint64) {
 
 // sums of a phase under way.
 type sums struct {
-	now                          Point
-	merged, apart, late, opening *hdrhistogram.Histogram
+	now                                          Point
+	merged, apart, late, opening, replies, whole *hdrhistogram.Histogram
 }
 
 func newSums() sums {
-	return sums{merged: newHistogram(), apart: newHistogram(), late: newHistogram(), opening: newHistogram()}
+	return sums{merged: newHistogram(), apart: newHistogram(), late: newHistogram(), opening: newHistogram(), replies: newHistogram(), whole: newHistogram()}
 }

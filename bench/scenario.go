@@ -17,6 +17,8 @@ var scenarios = map[string]func(context.Context, *bench) error{
 	"flap":     flapScenario,
 	"slow":     slowScenario,
 	"herd":     herdScenario,
+	"chat":     chatScenario,
+	"commands": commandsScenario,
 	"mixed":    mixedScenario,
 	"articles": articlesScenario,
 }
@@ -201,24 +203,6 @@ func (b *bench) saturate(ctx context.Context, n int) (*Phase, error) {
 		err = fmt.Errorf("%d receipts of the flood before the burst did not come within %s: name a --rate", p.Count.Missing, b.c.Load.Settle)
 	}
 	return p, err
-}
-
-// mixedScenario is a chat: rooms of fifty, where of a hundred messages sixty say that somebody types.
-func mixedScenario(ctx context.Context, b *bench) error {
-	n := b.conns(5000)
-	if err := b.bring(ctx, Group{Name: "mixed", Channels: max(n/50, 1), Members: min(n, 50), Talk: true}); err != nil {
-		return err
-	}
-	if _, err := b.open(ctx); err != nil {
-		return err
-	}
-	s := b.steady(0, b.rate(1000))
-	s.mix = Mix{Fleeting: 60}
-	if err := b.warm(ctx, s); err != nil {
-		return err
-	}
-	_, err := b.talk(ctx, "mixed", false, s)
-	return err
 }
 
 func (b *bench) note(format string, args ...any) {

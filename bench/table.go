@@ -46,6 +46,7 @@ func (r *Result) WriteText(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	r.writeCommands(w)
 	for _, n := range r.Notes {
 		if _, err := fmt.Fprintln(w, n); err != nil {
 			return err
@@ -55,10 +56,31 @@ func (r *Result) WriteText(w io.Writer) error {
 		p := r.Phases[n-1]
 		all := p.Count
 		all.Add(p.Side)
-		if _, err := fmt.Fprintf(w, "receipts: %d once and in order, %d lost, %d twice, %d foreign, %d told as gaps, %d still owed, %d fleeting; publishes refused: %d %s; the generator sent p99 %.2f ms late\n",
-			all.Delivered, all.Lost, all.Twice, all.Foreign, all.Told, all.Missing, all.Fleeting, p.Refused, p.Refusal, p.Lateness.P99); err != nil {
+		if _, err := fmt.Fprintf(w, "receipts: %d once and in order, %d lost, %d twice, %d foreign, %d told as gaps, %d still owed, %d fleeting, %d latest; publishes refused: %d %s; the generator sent p99 %.2f ms late\n",
+			all.Delivered, all.Lost, all.Twice, all.Foreign, all.Told, all.Missing, all.Fleeting, all.Latest, p.Refused, p.Refusal, p.Lateness.P99); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// writeCommands writes how services answered, where any was asked.
+func (r *Result) writeCommands(w io.Writer) {
+	for _, p := range r.Phases {
+		if p.Replies.N == 0 {
+			continue
+		}
+		l, a := p.Replies, p.Whole
+		_, _ = fmt.Fprintf(w, "%s: %.0f commands a second answered, p50 %.2f ms, p99 %.2f, p99.9 %.2f, max %.2f", p.Name, p.Answered, l.P50, l.P99, l.P999, l.Max)
+		if a.N > 0 {
+			_, _ = fmt.Fprintf(w, "; %d messages seen by the last member of their room: p50 %.2f ms, p95 %.2f, p99 %.2f, p99.9 %.2f, max %.2f", a.N, a.P50, a.P95, a.P99, a.P999, a.Max)
+		}
+		_, _ = fmt.Fprintln(w)
+	}
+	if n := len(r.Phases); n > 0 {
+		if c := r.Phases[n-1].Commands; c.Asked > 0 {
+			_, _ = fmt.Fprintf(w, "commands: %d asked, %d answered, %d sent twice on purpose (%d answered alike, %d differently), %d again because the server asked for it, %d refused %s, %d open\n",
+				c.Asked, c.Answered, c.Resent, c.Identical, c.Differing, c.Retried, c.Refused, c.Refusal, c.Open)
+		}
+	}
 }

@@ -8,6 +8,7 @@ type talk struct {
 	g     *crowd
 	steps []Step
 	mix   Mix
+	act   string
 	quiet bool
 	begin int64  // of the first of steps, ns since the epoch
 	k     uint64 // message within it
@@ -72,7 +73,16 @@ func (e *engine) publish(t *talk, due int64) {
 		e.mark.Unsent++
 		return
 	}
+	if t.act != actPublish {
+		e.act(t, c, p, l, due)
+		record(e.lag, e.now()-due)
+		return
+	}
 	s := stamp{Group: g.index, Channel: c, Publisher: p, Seq: g.sent[c][p], Due: due, Class: t.mix.class(t.n)}
+	if s.Class == channel.Latest {
+		s.Seq = g.newest[c][p]
+		g.newest[c][p]++
+	}
 	name := g.names[c]
 	if t.quiet {
 		name = g.quiet[c]

@@ -153,3 +153,48 @@ func FuzzNextFrame(f *testing.F) {
 		}
 	})
 }
+
+// What is passed over in a room may come late only where it was sent again.
+func TestTallyRetried(t *testing.T) {
+	again := sequel{publisher: 0, seq: 1}
+	for _, x := range []struct {
+		name    string
+		retried map[sequel]bool
+		seqs    []uint32
+		want    Count
+		owed    uint64
+	}{
+		{"late", map[sequel]bool{again: true}, []uint32{0, 2, 1, 3}, Count{Delivered: 4}, 0},
+		{"never", map[sequel]bool{again: true}, []uint32{0, 2, 3}, Count{Delivered: 3}, 1},
+		{"late and twice", map[sequel]bool{again: true}, []uint32{0, 2, 1, 1, 3}, Count{Delivered: 4, Twice: 1}, 0},
+		{"late without a reason", map[sequel]bool{}, []uint32{0, 2, 1, 3}, Count{Delivered: 3, Twice: 1}, 1},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			l := &ledger{next: make([]uint32, 2), retried: x.retried}
+			if got := receive(l, x.seqs...); got != x.want {
+				t.Errorf("%v: got %+v, want %+v", x.seqs, got, x.want)
+			}
+			if n := l.owed([]uint32{4, 0}); n != x.owed {
+				t.Errorf("%d owed, want %d", n, x.owed)
+			}
+		})
+	}
+}
+
+// Of Latest records some may be left out, but the newest must come and none after a newer one.
+func TestTallyLatest(t *testing.T) {
+	l := &ledger{newest: make([]uint32, 2)}
+	var c Count
+	for _, n := range []uint32{0, 3, 4, 4, 2} {
+		l.replace(&stamp{Seq: n, Class: channel.Latest}, &c)
+	}
+	if c != (Count{Latest: 3, Twice: 2}) {
+		t.Errorf("got %+v", c)
+	}
+	if n := l.stale([]uint32{5, 0}); n != 0 {
+		t.Errorf("%d values are stale, want none", n)
+	}
+	if n := l.stale([]uint32{6, 1}); n != 2 {
+		t.Errorf("%d values are stale, want 2", n)
+	}
+}

@@ -25,7 +25,7 @@ type target struct {
 	pid     int
 	secret  []byte
 	cmd     *exec.Cmd // nil where the server was there before
-	dir     string    // of a built peer, removed at the end
+	dir     string    // of a built peer, or for what lasts; removed at the end
 }
 
 // Waiting for a server that was started.

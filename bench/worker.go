@@ -80,13 +80,15 @@ func (e *engine) obey(o *order) answer {
 	case doOpen:
 		e.open(o.Group, o.Window)
 	case doTalk:
-		e.talks = append(e.talks, &talk{g: e.crowds[o.Group], steps: o.Steps, mix: o.Mix, quiet: o.Quiet, begin: o.Start})
+		e.talks = append(e.talks, &talk{g: e.crowds[o.Group], steps: o.Steps, mix: o.Mix, act: o.Act, quiet: o.Quiet, begin: o.Start})
+	case doPump:
+		e.start(&pump{g: e.crowds[o.Group], depth: o.Depth, until: o.Start}, e.now())
 	case doMark:
 		a.Mark = e.flush()
 	case doSent:
-		a.Sent = e.sent()
+		a.Sent, a.Newest = e.sent()
 	case doCheck:
-		a.Missing = e.missing(o.Sent)
+		a.Missing = e.missing(o.Sent, o.Newest)
 	case doDrop:
 		e.drop(o.Group, o.Every)
 	case doStall:

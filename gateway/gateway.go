@@ -7,6 +7,7 @@ package gateway
 import (
 	"context"
 	"hash/maphash"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -37,6 +38,7 @@ type Options struct {
 	// Where services run, all of these are needed; else none.
 	Desk    bus.Desk
 	Trail   journal.Trail
+	Log     *slog.Logger
 	Granted func(n channel.Name, user string) // what a user may read has changed (user "": many users'; n "": anywhere); only enqueues
 }
 

@@ -96,6 +96,7 @@ func publicError(err error) error {
 		{journal.ErrClosed, wire.CodeUnavailable},
 		{journal.ErrClass, wire.CodeUnsupported},
 		{journal.ErrEmpty, wire.CodeBadRequest},
+		{journal.ErrOwned, wire.CodeForbidden},
 		{context.DeadlineExceeded, wire.CodeUnavailable},
 		{bus.ErrNoService, wire.CodeNoService},
 		{bus.ErrBusy, wire.CodeBusy},

@@ -16,11 +16,19 @@ type room struct {
 	busy    bool // a task tends it; it takes what waits before it goes
 	joined  bool // the bus delivers; touched by the task only
 	waiting []waiter
-	behind  bool     // the hub lacks records that the journal has
-	erased  []uint64 // offsets that the ring may still hold whole
-	leave   bool     // close it, unless somebody came
-	idle    bool     // had no subscribers at the last sweep
+	behind  bool // the hub lacks records that the journal has
+	stale   stale
+	leave   bool // close it, unless somebody came
+	idle    bool // had no subscribers at the last sweep
 }
+
+// stale is what the ring may still hold whole though it was erased: records at some offsets, or nobody knows which.
+type stale struct {
+	offsets []uint64
+	any     bool
+}
+
+func (s stale) none() bool { return len(s.offsets) == 0 && !s.any }
 
 type waiter struct {
 	from hub.From
@@ -85,19 +93,20 @@ func (g *Gateway) tend(n channel.Name, create bool, note func(*room)) {
 func (g *Gateway) work(sh *roomShard, n channel.Name, r *room) {
 	for {
 		sh.mu.Lock()
-		waiting, behind, erased, leave := r.waiting, r.behind, r.erased, r.leave
-		r.waiting, r.behind, r.erased, r.leave = nil, false, nil, false
-		if len(waiting) == 0 && !behind && len(erased) == 0 && !leave {
+		waiting, behind, erased, leave := r.waiting, r.behind, r.stale, r.leave
+		r.waiting, r.behind, r.stale, r.leave = nil, false, stale{}, false
+		if len(waiting) == 0 && !behind && erased.none() && !leave {
 			r.busy = false
 			sh.mu.Unlock()
 			return
 		}
 		sh.mu.Unlock()
-		if len(erased) > 0 {
-			g.o.Hub.Erase(n, erased)
-			if len(waiting) == 0 && !behind && !leave {
-				continue
-			}
+		if erased.any {
+			g.o.Hub.Forget(n)
+		}
+		g.o.Hub.Erase(n, erased.offsets)
+		if len(waiting) == 0 && !behind && !leave {
+			continue
 		}
 		if len(waiting) == 0 && leave {
 			if g.close(sh, n, r) {

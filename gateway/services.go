@@ -137,6 +137,7 @@ type follower struct {
 	marks   map[journal.Mark]uint64 // by service and shard: the last step seen
 	heads   map[channel.Name]channel.Position
 	checked time.Time
+	failing bool // and it was logged
 }
 
 func (f *follower) note(marks []journal.Mark) {
@@ -168,11 +169,15 @@ func (f *follower) look() (more bool) {
 	}
 	steps, err := g.o.Trail.Follow(ctx, after, trailSteps)
 	switch {
-	case errors.Is(err, journal.ErrTrimmed):
+	case errors.Is(err, journal.ErrTrimmed), errors.Is(err, journal.ErrDamaged):
 		f.startOver(ctx)
+	case err != nil: // the next look asks again, from the same marks
+	}
+	if err != nil && !f.failing {
+		g.o.Log.Error("services cannot be followed: changes of access wait", "error", err)
+	}
+	if f.failing = err != nil; f.failing {
 		return false
-	case err != nil:
-		return false // the next look asks again, from the same marks
 	}
 	for i := range steps {
 		f.step(&steps[i])
@@ -185,8 +190,11 @@ func (f *follower) step(s *journal.Step) {
 	if f.g.o.Hub.Has(s.Channel) {
 		f.heads[s.Channel] = s.Head
 		if len(s.Erased) > 0 { // by the room's own task: a read under way may still bring what was erased
-			f.g.tend(s.Channel, false, func(r *room) { r.erased = append(r.erased, s.Erased...) })
+			f.g.tend(s.Channel, false, func(r *room) { r.stale.offsets = append(r.stale.offsets, s.Erased...) })
 		}
+	}
+	if s.Version == 1 {
+		return // before it nobody was let in, so nobody can lose anything
 	}
 	for _, a := range s.Access {
 		f.g.o.Granted(a.Channel, a.User)
@@ -200,6 +208,10 @@ func (f *follower) startOver(ctx context.Context) {
 		return
 	}
 	f.note(ends)
-	f.g.Trouble(false)
+	for i := range f.g.shards {
+		for _, n := range f.g.shards[i].names() { // bodies may have been erased: nothing from memory is sent any more
+			f.g.tend(n, false, func(r *room) { r.behind, r.stale.any = true, true })
+		}
+	}
 	f.g.o.Granted("", "")
 }

@@ -109,6 +109,8 @@ var (
 	ErrClass = errors.New("class is not supported")
 	// ErrEmpty: a Logged record has no body; read back, an empty one means erased. Final.
 	ErrEmpty = errors.New("body is empty")
+	// ErrOwned: a service writes this log; nothing was appended. Final.
+	ErrOwned = errors.New("the channel belongs to a service")
 	// ErrDamaged: what lies on disk is not what was appended; such a record is never served. See Damage.
 	ErrDamaged = errors.New("storage is damaged")
 )

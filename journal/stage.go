@@ -105,9 +105,9 @@ type Archive interface {
 
 // Agenda is what a service still has to do by itself: timers, and commands to other channels.
 type Agenda interface {
-	// Due lists sends that nobody took yet and timers whose time has come by the store's clock, at most max; next is when the
-	// earliest further timer comes (zero: none). Sends of one source to one target are in order.
-	Due(ctx context.Context, f Fence, max int) (due []Due, next time.Time, err error)
+	// Due lists sends whose ticket is higher than after, and timers whose time has come by the store's clock, at most max; next
+	// is when the earliest further timer comes (zero: none). Sends come by ticket: those that were committed earlier first.
+	Due(ctx context.Context, f Fence, after uint64, max int) (due []Due, next time.Time, err error)
 	// Sent forgets sends that got a final reply.
 	Sent(ctx context.Context, f Fence, tickets []uint64) error
 }

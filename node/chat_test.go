@@ -252,3 +252,29 @@ func TestChatRefuses(t *testing.T) {
 	ann.do(room, `{"do":"mute","user":"guest-bob","ms":60000}`)
 	bob.refused(room, `{"do":"send","text":"x"}`, "muted")
 }
+
+// TestChatLogIsTheServices: not even a server key writes into the log of a service, whose machines count its offsets.
+func TestChatLogIsTheServices(t *testing.T) {
+	const key = "a-server-key-of-at-least-thirty-two-bytes"
+	n := startNode(t, func(o *node.Options) {
+		chatting(o)
+		o.Internal, o.ServerKeys = "127.0.0.1:0", []string{key}
+	})
+	ann := meet(t, n, "ann")
+	ann.do("chat:lobby", `{"do":"create","title":"Lobby","public":true}`)
+	req, _ := http.NewRequest(http.MethodPost, "http://"+n.InternalAddress()+"/api/publish", strings.NewReader(`{"channel":"chat:lobby","data":{"text":"from outside"}}`))
+	req.Header.Set("Authorization", "Bearer "+key)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusForbidden {
+		t.Errorf("a publish from outside: %s", resp.Status)
+	}
+	sent := ann.do("chat:lobby", `{"do":"send","text":"hi"}`)
+	if at := sent["data"].(map[string]any)["at"]; at != sent["offset"] {
+		t.Errorf("the machine thinks its message is at %v, and it is at %v", at, sent["offset"])
+	}
+}

@@ -6,6 +6,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -147,7 +148,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 func (n *Node) newGateway(feed bus.Feed) *gateway.Gateway {
 	o := gateway.Options{
 		Policies: n.o.Policies, Journal: n.journal, Feed: feed, Hub: n.hub, Clock: time.Now,
-		Heard:   func(r *channel.Record) { n.sessions.Heard(r) },
+		Heard: func(r *channel.Record) { n.sessions.Heard(r) }, Log: n.log,
 		Granted: func(c channel.Name, user string) { n.sessions.Granted(c, user) },
 	}
 	if n.serving.desk != nil {
@@ -179,7 +180,14 @@ func (n *Node) openJournals(ctx context.Context, carry journal.Carry) (err error
 	n.memory = memory.New(memory.Options{
 		Policies: o.Policies, Carry: carry, MaxBytes: int(o.Memory), MaxLogs: o.Logs, MaxIDs: o.IDs, Commits: m.handed, Batches: m.together,
 	})
-	return n.openStage(ctx, carry)
+	err = n.openStage(ctx, carry)
+	if err != nil {
+		n.memory.Close()
+		if n.store != nil {
+			err = errors.Join(err, n.store.Close())
+		}
+	}
+	return err
 }
 
 // storeTrouble logs that the store is no longer where it was, or is again.

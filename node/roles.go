@@ -30,6 +30,10 @@ func (r *roles) Publish(rec channel.Record, done func(api.Ack, error)) {
 		done(api.Ack{}, &wire.Error{Code: wire.CodeForbidden, Text: "Only the server itself writes to channel " + string(rec.Channel) + "."})
 		return
 	}
+	if rec.Class != channel.Fleeting && r.Policy(rec.Channel).Service {
+		done(api.Ack{}, &wire.Error{Code: wire.CodeForbidden, Text: "Channel " + string(rec.Channel) + " is written by its service alone: send it a command, or a record of class fleeting."})
+		return
+	}
 	r.publish(rec, done)
 }
 

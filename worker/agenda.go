@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"time"
 
@@ -14,7 +15,8 @@ import (
 
 const (
 	dueBatch      = 128                    // timers and sends that are new in one look
-	maxOpen       = 4096                   // sends in hand; with more, the agenda rests until some are done
+	maxOpen       = 4096                   // sends in hand; with more, no further ones are taken until some are done
+	maxHeld       = 64                     // of them to one target, so that one that does not answer leaves room for the others
 	lookEvery     = 5 * time.Second        // at the agenda without a reason
 	timerPatience = time.Minute            // after which a timer in hand is taken for lost
 	firstRetry    = 100 * time.Millisecond // of a send; doubles
@@ -43,10 +45,19 @@ type agent struct {
 	sent  []uint64                   // got a final reply; to be noted
 	fires map[channel.Name]time.Time // timers in hand, and when they may come again
 	look  time.Time                  // at the agenda
+	seen  tickets
 
 	mu    sync.Mutex
 	hints time.Time // look at the agenda then; zero: no hint
 	news  []news
+}
+
+// tickets are what was seen of the agenda's sends.
+type tickets struct {
+	after  uint64                // the highest
+	held   map[channel.Name]int  // sends in hand, by target
+	full   map[channel.Name]bool // targets of which some were passed over
+	passed uint64                // the lowest that was; 0: none
 }
 
 // news is the end of a timer or of an attempt to send.
@@ -57,7 +68,8 @@ type news struct {
 }
 
 func newAgent(l *loop) *agent {
-	return &agent{l: l, wake: make(chan struct{}, 1), open: make(map[uint64]struct{}), roads: make(map[lane]*road), fires: make(map[channel.Name]time.Time)}
+	return &agent{l: l, wake: make(chan struct{}, 1), open: make(map[uint64]struct{}), roads: make(map[lane]*road), fires: make(map[channel.Name]time.Time),
+		seen: tickets{held: make(map[channel.Name]int), full: make(map[channel.Name]bool)}}
 }
 
 // hint tells of sends (now), or of a timer at a time.
@@ -171,8 +183,22 @@ func (a *agent) sendEnded(ln lane, r *road, err error, now time.Time) {
 	a.l.w.counts.sends.Add(1)
 	a.sent = append(a.sent, r.due[0].Ticket)
 	r.due, r.tries, r.nobody, r.next = r.due[1:], 0, 0, time.Time{}
+	a.release(ln.to, now)
 	if len(r.due) == 0 {
 		delete(a.roads, ln)
+	}
+}
+
+// release counts a send to a target as done. Those to it that were passed over are looked up again once there is room.
+func (a *agent) release(to channel.Name, now time.Time) {
+	t := &a.seen
+	if t.held[to]--; t.held[to] == 0 {
+		delete(t.held, to)
+	}
+	if t.full[to] && t.held[to] <= maxHeld/2 {
+		clear(t.full)
+		t.after, t.passed = t.passed-1, 0
+		a.look = now
 	}
 }
 
@@ -194,6 +220,9 @@ func (a *agent) note(ctx context.Context, now time.Time) {
 	for _, ticket := range a.sent {
 		delete(a.open, ticket)
 	}
+	if len(a.open)+len(a.sent) >= maxOpen {
+		a.look = now // the agenda was full
+	}
 	a.sent = a.sent[:0]
 }
 
@@ -206,11 +235,20 @@ func (a *agent) trouble(ctx context.Context, err error) {
 // study looks what is due.
 func (a *agent) study(ctx context.Context, now time.Time) {
 	a.look = now.Add(lookEvery)
-	if len(a.open) >= maxOpen || ctx.Err() != nil {
+	if ctx.Err() != nil {
 		return
 	}
-	limit := len(a.open) + len(a.fires) + dueBatch
-	due, next, err := a.l.w.o.Agenda.Due(ctx, a.l.fence, limit)
+	after := a.seen.after
+	if len(a.open) >= maxOpen {
+		after = math.MaxUint64 // timers alone
+	}
+	for n, at := range a.fires {
+		if !now.Before(at) {
+			delete(a.fires, n)
+		}
+	}
+	limit := len(a.fires) + dueBatch
+	due, next, err := a.l.w.o.Agenda.Due(ctx, a.l.fence, after, limit)
 	if err != nil {
 		a.trouble(ctx, err)
 		a.look = now.Add(firstRetry * 5)
@@ -225,7 +263,7 @@ func (a *agent) study(ctx context.Context, now time.Time) {
 	var timers []journal.Due
 	for i := range due {
 		if due[i].Ticket == 0 {
-			if now.Before(a.fires[due[i].Command.Channel]) {
+			if _, inHand := a.fires[due[i].Command.Channel]; inHand {
 				continue
 			}
 			a.fires[due[i].Command.Channel] = now.Add(timerPatience)
@@ -242,11 +280,21 @@ func (a *agent) study(ctx context.Context, now time.Time) {
 	}
 }
 
-// take puts a send on its road, once.
+// take puts a send on its road, once, or passes it over while its target has enough.
 func (a *agent) take(d journal.Due) {
+	t, to := &a.seen, d.Command.Channel
+	t.after = max(t.after, d.Ticket)
 	if _, known := a.open[d.Ticket]; known {
 		return
 	}
+	if t.full[to] || t.held[to] >= maxHeld {
+		t.full[to] = true
+		if t.passed == 0 || d.Ticket < t.passed {
+			t.passed = d.Ticket
+		}
+		return
+	}
+	t.held[to]++
 	a.open[d.Ticket] = struct{}{}
 	ln := lane{d.Source, d.Command.Channel}
 	r := a.roads[ln]

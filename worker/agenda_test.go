@@ -95,7 +95,7 @@ func TestTimerPoison(t *testing.T) {
 	x.do(n, `{"op":"add","n":1,"wake":1}`)
 	x.until("the timer is given up", func() bool { return x.w.Stats().Failed == 1 })
 	x.until("the channel goes on", func() bool { _, err := x.ask(n, "after", `{"op":"add","n":1}`); return err == nil })
-	due, _, err := x.store.Due(t.Context(), fenceOf(x, n), 10)
+	due, _, err := x.store.Due(t.Context(), fenceOf(x, n), 0, 10)
 	if err != nil || len(due) > 0 {
 		t.Errorf("still due: %+v, %v", due, err)
 	}
@@ -172,7 +172,7 @@ func TestSendRefused(t *testing.T) {
 		t.Errorf("the sum is %d; %+v", sum, x.w.Stats())
 	}
 	x.stop()
-	due, _, err := x.store.Due(t.Context(), fenceOf(x, n), 10)
+	due, _, err := x.store.Due(t.Context(), fenceOf(x, n), 0, 10)
 	if err != nil || len(due) > 1 { // the last may not be noted before the end
 		t.Errorf("still due: %+v, %v", due, err)
 	}
@@ -224,7 +224,7 @@ func TestSendNoted(t *testing.T) {
 	})
 	x.do(from, fmt.Sprintf(`{"op":"send","to":%q,"n":5}`, slow))
 	<-held
-	due, _, err := x.store.Due(t.Context(), journal.Fence{Service: "tally", Shard: from.Shard(shards), N: 1}, 10)
+	due, _, err := x.store.Due(t.Context(), journal.Fence{Service: "tally", Shard: from.Shard(shards), N: 1}, 0, 10)
 	if err != nil || len(due) != 1 {
 		t.Fatalf("on the agenda: %+v, %v", due, err)
 	}
@@ -237,4 +237,40 @@ func TestSendNoted(t *testing.T) {
 	}
 	close(let)
 	x.until("it is noted", func() bool { return a.has(due[0].Ticket) })
+}
+
+// TestDeadTarget: a channel that takes nothing holds up neither timers nor what is sent to others, however much waits for
+// it; and it gets everything, in order, once it lives again.
+func TestDeadTarget(t *testing.T) {
+	const waiting = 200 // several times what is in hand for one target at a time
+	var alive atomic.Bool
+	x := open(t, func(x *world) {
+		x.o.Reload = 5 * time.Millisecond
+		x.s.step = func(c channel.Command) {
+			if c.Channel == "tally:dead" && !alive.Load() {
+				panic("dead")
+			}
+		}
+	})
+	x.until("it is given up", func() bool {
+		_, _ = x.ask("tally:dead", fmt.Sprint("k", x.ids.Add(1)), `{"op":"add","n":1}`)
+		stopped := x.w.Stopped()
+		return len(stopped) > 0 && stopped[0].Until.IsZero()
+	})
+	src := channel.Name("tally:src")
+	for range waiting {
+		x.do(src, `{"op":"send","to":"tally:dead","n":1}`)
+	}
+	x.do(src, `{"op":"send","to":"tally:alive","n":5,"wake":10}`)
+	x.until("the others go on", func() bool {
+		_, timers := x.sum(src)
+		sum, _ := x.sum("tally:alive")
+		return timers > 0 && sum == 5
+	})
+	alive.Store(true)
+	x.w.Restart("tally:dead")
+	x.until("all arrives", func() bool {
+		sum, _ := x.sum("tally:dead")
+		return sum == waiting
+	})
 }

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"carillon/bus"
@@ -44,6 +45,14 @@ func (l *loop) settle(b *batch) error {
 			l.answer(it, channel.Reply{}, journal.ErrFull)
 		}
 		l.rest()
+	case errors.Is(b.err, journal.ErrDamaged) && len(b.changes) > 0: // nothing was written: find out whose it is
+		if len(b.changes) > 1 {
+			l.limit = max(1, min(l.limit, len(b.items))/2)
+			back = b.items
+			break
+		}
+		back = b.items
+		l.halt(nil, b.changes[0].Channel, b.err) // those who ask are told stopped
 	case errors.Is(b.err, journal.ErrUnconfirmed) || len(b.changes) == 0:
 		back = l.doubt(b)
 		if l.pause >= minPause { // not for the first time: perhaps it is one of them
@@ -66,7 +75,8 @@ func (l *loop) succeed(b *batch) {
 	l.limit = min(2*l.limit, MaxBatch)
 	l.w.counts.commits.Add(1)
 	var wake time.Time
-	poke, stale := false, false
+	poke := false
+	var stale map[channel.Name]bool
 	for _, it := range b.items {
 		home := it.home
 		var err error
@@ -82,8 +92,13 @@ func (l *loop) succeed(b *batch) {
 			}
 		}
 		if err != nil {
-			stale = true
 			b.err = err
+			if stale == nil {
+				stale = make(map[channel.Name]bool)
+			}
+			stale[home.name] = true
+		}
+		if stale[home.name] { // questions too: they were asked of what is not so
 			continue
 		}
 		l.committed(it)
@@ -100,7 +115,7 @@ func (l *loop) succeed(b *batch) {
 	if len(b.changes) > 0 {
 		l.w.o.Stepped()
 	}
-	if stale {
+	if stale != nil {
 		l.stale(b)
 	}
 }
@@ -169,7 +184,7 @@ func (l *loop) culprit(b *batch) (back []*item) {
 	}
 	if it.failing {
 		l.answer(it, channel.Reply{}, bus.ErrFailed)
-		return nil
+		return slices.DeleteFunc(b.items, func(other *item) bool { return other == it }) // questions beside it
 	}
 	it.failing = true
 	return b.items

@@ -56,7 +56,7 @@ type loop struct {
 
 // watch is what a loop lets others see of the step under way.
 type watch struct {
-	since atomic.Int64         // Unix ns at which it began; 0: there is none
+	since atomic.Int64         // when it began, ns since Worker.began; 0: there is none
 	who   atomic.Pointer[item] // whose it is
 	left  atomic.Bool          // it took too long: the shard is another's
 }
@@ -75,7 +75,7 @@ func newLoop(w *Worker, s bus.Shard) *loop {
 // slow tells whether the step under way takes longer than d, and on which command; then the loop is left to itself.
 func (l *loop) slow(d time.Duration) (key, bool) {
 	since := l.watch.since.Load()
-	if since == 0 || time.Now().UnixNano()-since < int64(d) {
+	if since == 0 || int64(time.Since(l.w.began))-since < int64(d) {
 		return key{}, false
 	}
 	it := l.watch.who.Load()
@@ -130,12 +130,13 @@ func (l *loop) backOff() { l.pause = min(max(2*l.pause, minPause), maxPause) }
 
 // serve is the loop itself.
 func (l *loop) serve(ctx context.Context) error {
-	done := ctx.Done()
+	done, timers := ctx.Done(), l.timers
 	tick := time.NewTicker(max(l.w.o.Idle/10, tickMin))
 	defer tick.Stop()
 	again := time.NewTimer(time.Hour)
 	defer again.Stop()
 	for {
+		l.flush() // before a step that may take its time
 		l.work()
 		l.flush()
 		if l.watch.left.Load() {
@@ -155,13 +156,13 @@ func (l *loop) serve(ctx context.Context) error {
 			if err := l.settle(b); err != nil {
 				return err
 			}
-		case due := <-l.timers:
+		case due := <-timers:
 			l.takeTimers(due)
 		case <-tick.C:
 			l.passivate()
 		case <-again.C:
 		case <-done:
-			l.ending, done = true, nil
+			l.ending, done, timers = true, nil, nil // timers wait for the next owner
 		}
 	}
 }

@@ -49,7 +49,11 @@ func TestPoison(t *testing.T) {
 func TestStopsForGood(t *testing.T) {
 	x := open(t, func(x *world) { x.o.Reload = time.Millisecond })
 	n := channel.Name("tally:again")
-	for i := 0; len(x.w.Stopped()) == 0 || !x.w.Stopped()[0].Until.IsZero(); i++ {
+	given := func() bool {
+		stopped := x.w.Stopped()
+		return len(stopped) > 0 && stopped[0].Until.IsZero()
+	}
+	for i := 0; !given(); i++ {
 		if _, err := x.ask(n, fmt.Sprint(i), `{"op":"bad"}`); !errors.Is(err, bus.ErrStopped) {
 			t.Fatalf("an outcome that is none: %v", err)
 		}
@@ -354,5 +358,37 @@ func TestTakeOver(t *testing.T) {
 			t.Errorf("%s has %d", n, sum)
 		}
 		x.replays(n)
+	}
+}
+
+// TestCompanions: a question that was asked beside a change which cannot be written is answered.
+func TestCompanions(t *testing.T) {
+	var s stage
+	var once atomic.Bool
+	x := open(t, func(x *world) { staged(&s)(x) })
+	a := channel.Name("tally:a")
+	x.add(a)
+	gate, in := make(chan struct{}), make(chan struct{}, 1)
+	s.set(func(s *stage) {
+		s.before = func(_ journal.Fence, cs []journal.Change) error {
+			if has(cs, `"n":55`) && !once.Swap(true) {
+				in <- struct{}{}
+				<-gate
+			}
+			if has(cs, `"n":66`) {
+				return errors.New("cannot be written")
+			}
+			return nil
+		}
+	})
+	first := x.post(channel.Command{ID: "f", Channel: a, User: "ann", Body: []byte(`{"op":"add","n":55}`)})
+	<-in
+	bad := x.post(channel.Command{ID: "bad", Channel: a, User: "ann", Body: []byte(`{"op":"add","n":66}`)})
+	question := x.post(channel.Command{ID: "q", Channel: a, User: "ann", Body: []byte(`{"op":"get"}`)})
+	close(gate)
+	_, _ = x.wait(first)
+	_, _ = x.wait(bad)
+	if _, err := x.wait(question); err != nil {
+		t.Errorf("the question beside it: %v", err)
 	}
 }

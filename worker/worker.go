@@ -98,6 +98,7 @@ type Worker struct {
 	counts   counts
 	troubles troubles
 	stop     chan struct{}
+	began    time.Time // by a clock that does not jump
 	stopping sync.Once
 	running  sync.WaitGroup // calls of Run
 	loops    loopGroup      // also those that gave up their shard within a step
@@ -108,7 +109,7 @@ func New(o Options) (*Worker, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	w := &Worker{o: o, log: o.Log.With("service", o.Service.Name), stop: make(chan struct{})}
+	w := &Worker{o: o, log: o.Log.With("service", o.Service.Name), stop: make(chan struct{}), began: time.Now()}
 	w.troubles.reload = o.Reload
 	return w, nil
 }

@@ -34,3 +34,19 @@ func (h *Hub) Erase(n channel.Name, offsets []uint64) {
 		}
 	}
 }
+
+// Forget empties the ring, where nobody can tell which of its records were erased. Cursors that are not at the head are
+// told a Loss.
+func (h *Hub) Forget(n channel.Name) {
+	r := h.room(n)
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for !r.gone && r.ring.n > 0 {
+		r.charge(-r.ring.shift())
+	}
+	r.trimRuns()
+	r.ring.fit(r.ring.n)
+}

@@ -89,13 +89,17 @@ func (k *Keeper) due(now time.Time, first bool, every time.Duration, why string)
 func (k *Keeper) flush(due []*watch) {
 	for _, w := range due {
 		k.mu.Lock()
+		dead := k.watched[w.channel] != w // gone in an earlier flush
 		unwatched := w.watchers == 0
-		if unwatched {
+		if unwatched && !dead {
 			delete(k.watched, w.channel)
 		}
 		stale := w.stale
 		w.stale = false
 		k.mu.Unlock()
+		if dead {
+			continue
+		}
 		if unwatched {
 			k.o.Publish(record(w.channel, nil), func(error) {}) // what stays behind is replaced by the next Watch
 			continue

@@ -242,7 +242,7 @@ func checkStageClose(t *testing.T, open Open) {
 		_, errs["Load"] = w.s.Load(ctx, n)
 		_, errs["Past"] = w.s.Past(ctx, n)
 		_, errs["Seen"] = w.s.Seen(ctx, []channel.Command{{ID: "1", Channel: n}})
-		_, _, errs["Due"] = w.s.Due(ctx, f, 10)
+		_, _, errs["Due"] = w.s.Due(ctx, f, 0, 10)
 		_, errs["Ends"] = w.s.Ends(ctx)
 		_, errs["Follow"] = w.s.Follow(ctx, nil, 10)
 		_, errs["Rights"] = w.s.Rights(ctx, []journal.Grant{{Channel: n, User: "ann"}})

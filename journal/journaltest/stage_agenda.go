@@ -15,7 +15,7 @@ import (
 
 func (w *stage) due(f journal.Fence, max int) ([]journal.Due, time.Time) {
 	w.t.Helper()
-	due, next, err := w.s.Due(context.Background(), f, max)
+	due, next, err := w.s.Due(context.Background(), f, 0, max)
 	if err != nil || len(due) > max {
 		w.t.Fatalf("due: %d of at most %d, %v", len(due), max, err)
 	}

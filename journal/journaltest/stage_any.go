@@ -202,7 +202,7 @@ func (w *stage) compare(t *rapid.T, f journal.Fence, ns []channel.Name, model ma
 			}
 		}
 	}
-	due, next, err := w.s.Due(context.Background(), f, 10_000)
+	due, next, err := w.s.Due(context.Background(), f, 0, 10_000)
 	if err != nil || !next.IsZero() {
 		t.Fatalf("due: next %v, %v", next, err)
 	}

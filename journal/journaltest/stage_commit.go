@@ -320,7 +320,7 @@ func checkFences(t *testing.T, open Open) {
 				t.Fatalf("fence %d, %d changes: %v, %v", i, len(cs), rs, err)
 			}
 		}
-		if _, _, err := w.s.Due(ctx, f, 10); !errors.Is(err, journal.ErrFenced) {
+		if _, _, err := w.s.Due(ctx, f, 0, 10); !errors.Is(err, journal.ErrFenced) {
 			t.Fatalf("due under fence %d: %v", i, err)
 		}
 		if err := w.s.Sent(ctx, f, []uint64{1}); !errors.Is(err, journal.ErrFenced) {
@@ -330,7 +330,7 @@ func checkFences(t *testing.T, open Open) {
 	if st := w.load(t, n); st.Version != 1 || st.Snapshot != nil || len(w.carriedOf(n)) != 1 {
 		t.Fatalf("a void fence left %+v", st)
 	}
-	if due, _, err := w.s.Due(ctx, now, 10); err != nil || len(due) != 1 {
+	if due, _, err := w.s.Due(ctx, now, 0, 10); err != nil || len(due) != 1 {
 		t.Fatalf("due %+v, %v", due, err)
 	}
 	w.commit(t, now, w.step(n, 1))

@@ -275,7 +275,7 @@ func checkCrash(t *testing.T, open Open) {
 			}
 		}
 		now := after.claim(n)
-		if due, _, err := after.s.Due(context.Background(), now, 10); err != nil || len(due) != round+1 {
+		if due, _, err := after.s.Due(context.Background(), now, 0, 10); err != nil || len(due) != round+1 {
 			t.Fatalf("round %d: %d sends, %v", round, len(due), err)
 		}
 		after.commit(t, now, after.step(n, st.Version))

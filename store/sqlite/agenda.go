@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"math"
 	"strconv"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 )
 
 // Due is journal.Agenda's. Where there is more of both than fits, sends and timers get half each.
-func (s *Store) Due(ctx context.Context, f journal.Fence, max int) (due []journal.Due, next time.Time, err error) {
+func (s *Store) Due(ctx context.Context, f journal.Fence, after uint64, max int) (due []journal.Due, next time.Time, err error) {
 	if s.shut.Load() {
 		return nil, next, journal.ErrClosed
 	}
@@ -27,7 +28,7 @@ func (s *Store) Due(ctx context.Context, f journal.Fence, max int) (due []journa
 	if id == 0 || uint64(n) != f.N {
 		return nil, next, journal.ErrFenced
 	}
-	sends, err := s.sends(v, id, max)
+	sends, err := s.sends(v, id, after, max)
 	if err != nil {
 		return nil, next, s.readError("agenda", err)
 	}
@@ -44,8 +45,8 @@ func (s *Store) Due(ctx context.Context, f journal.Fence, max int) (due []journa
 	return append(sends, timers...), next, nil
 }
 
-func (s *Store) sends(v *view, shard int64, max int) (due []journal.Due, err error) {
-	err = v.each(s.services.sends, []any{shard, max}, func(scan func(...any) error) error {
+func (s *Store) sends(v *view, shard int64, after uint64, max int) (due []journal.Due, err error) {
+	err = v.each(s.services.sends, []any{shard, int64(min(after, math.MaxInt64)), max}, func(scan func(...any) error) error {
 		var ticket, version, place int64
 		var source, target string
 		var c channel.Command

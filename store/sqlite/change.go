@@ -108,6 +108,7 @@ func (k *commit) accept(ctx context.Context, w *writer, b *batchWork, f *fenceSt
 	if c.Snapshot != nil {
 		b.snapshot(st, c.Snapshot, c.Erase)
 	}
+	b.urgent = b.urgent || len(c.Access) > 0 || len(c.Erase) > 0
 	k.steps.add(c.Channel, st.version, st.head, c.Erase, c.Access)
 	return nil
 }

@@ -40,6 +40,7 @@ type batchWork struct {
 	snapshots []snapshotWork
 	fences    map[fenceKey]*fenceState
 	stepped   map[fenceKey]*fenceState // those that got steps
+	urgent    bool                     // a step changes who may read, or what may still be told
 }
 
 // logWork is a log in a batch.
@@ -167,6 +168,9 @@ func (w *writer) placeRecord(ctx context.Context, b *batchWork, q *request) (res
 		return result{at, err}, nil
 	}
 	st, err := w.log(ctx, b, q.record.Channel)
+	if err == nil && st.version != 0 {
+		return result{err: journal.ErrOwned}, nil // its offsets are the machine's to count on
+	}
 	if err == nil {
 		err = w.enroll(ctx, st)
 	}

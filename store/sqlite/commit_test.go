@@ -109,7 +109,9 @@ func TestCulpritIsAlone(t *testing.T) {
 	fs := s.claimAll(t, ns, step)
 	db := foreign(t, dir)
 	begun := transactions.Snapshot().Count
-	together := []*pending{s.startCommit(t, fs[0], change(ns[0], 0, "1"))}
+	admits := change(ns[0], 0, "1")
+	admits.Access = []channel.Access{{User: "ann", Rights: channel.Read}}
+	together := []*pending{s.startCommit(t, fs[0], admits)}
 	together = append(together, s.startCommit(t, fs[1], change(ns[1], 0, "1")), s.startCommit(t, fs[0], change(ns[0], 1, "2")))
 	plain := s.ask(record("a:x", "1", "1"))
 	step()

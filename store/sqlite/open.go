@@ -110,7 +110,7 @@ func (s *Store) open(ctx context.Context, path string) (err error) {
 		return err
 	}
 	busy := fmt.Sprintf("busy_timeout(%d)", busyTimeout)
-	writing := source(path, busy, "journal_mode(WAL)", "synchronous(FULL)",
+	writing := source(path, busy, "secure_delete(1)", "journal_mode(WAL)", "synchronous(FULL)",
 		fmt.Sprintf("wal_autocheckpoint(%d)", walPages), fmt.Sprintf("journal_size_limit(%d)", walLimit),
 		fmt.Sprintf("cache_size(-%d)", writerCache))
 	if err := s.inspect(ctx, path, writing); err != nil {

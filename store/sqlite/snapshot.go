@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	"database/sql"
 	"errors"
+	"fmt"
 
 	"carillon/channel"
 )
@@ -58,11 +59,8 @@ func (w *writer) keepSnapshots(ctx context.Context, b *batchWork) error {
 	return nil
 }
 
-// erase takes the bodies out of the log and everything before the snapshot that might hold them. What was deleted is overwritten.
+// erase takes the bodies out of the log and everything before the snapshot that might hold them. The connection overwrites whatever it deletes (secure_delete).
 func (w *writer) erase(ctx context.Context, s *snapshotWork) error {
-	if _, err := w.conn.ExecContext(ctx, "PRAGMA secure_delete = ON"); err != nil {
-		return err
-	}
 	for _, offset := range s.erase {
 		if err := w.eraseOne(ctx, s.log, offset); err != nil {
 			return err
@@ -74,8 +72,7 @@ func (w *writer) erase(ctx context.Context, s *snapshotWork) error {
 		}
 	}
 	w.erased = true
-	_, err := w.conn.ExecContext(ctx, "PRAGMA secure_delete = OFF")
-	return err
+	return nil
 }
 
 // eraseOne empties one record and leaves its hash. A record that is gone or empty already stays as it is.
@@ -99,6 +96,11 @@ func (w *writer) sweepErased(ctx context.Context) {
 	if !w.erased || w.conn == nil {
 		return
 	}
+	// A reader in the way must not hold up those who wait for a commit.
+	if _, err := w.conn.ExecContext(ctx, "PRAGMA busy_timeout = 0"); err != nil {
+		return
+	}
+	defer func() { _, _ = w.conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", busyTimeout)) }()
 	var busy, pages, moved int
 	err := w.conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved)
 	w.erased = err != nil || busy != 0 // a reader was in the way: the next round tries again

@@ -31,7 +31,7 @@ type Options struct {
 	Clock        journal.Clock    // time.Now if nil
 	Policies     journal.Policies // unlimited retention for all if nil
 	Carry        journal.Carry    // nobody is told if nil
-	Stepped      func()           // called after a commit whose steps can be followed; it only enqueues; may be nil
+	Stepped      func()           // called after a commit that changed access or erased something; it only enqueues; may be nil
 	Waiting      int              // DefaultWaiting if 0; beyond it Append answers journal.ErrBusy
 	WaitingBytes int              // DefaultWaitingBytes if 0
 

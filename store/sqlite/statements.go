@@ -82,7 +82,7 @@ func (p *serviceReads) prepare(ctx context.Context, db *sql.DB) (err error) {
 		&p.fence:     "SELECT id, n FROM fences WHERE service = ? AND shard = ?",
 		&p.fences:    "SELECT id, service, shard, steps FROM fences WHERE steps > 0 ORDER BY id",
 		&p.sends: `SELECT ticket, source, version, place, target, binary, body FROM sends
-			WHERE shard = ? ORDER BY ticket LIMIT ?`,
+			WHERE shard = ? AND ticket > ? ORDER BY ticket LIMIT ?`,
 		&p.timers: "SELECT name, version, wake FROM channels WHERE shard = ? AND wake IS NOT NULL ORDER BY wake LIMIT ?",
 		&p.steps:  "SELECT first, last, time, body FROM steps WHERE shard = ? AND last > ? ORDER BY last LIMIT ?",
 	} {

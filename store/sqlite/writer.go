@@ -57,7 +57,7 @@ func newCache() cache {
 }
 
 func newWriter(s *Store) *writer {
-	return &writer{s: s, cache: newCache()}
+	return &writer{s: s, cache: newCache(), erased: true} // what a kill -9 left undone is done first
 }
 
 // connect takes a fresh connection and prepares everything on it.
@@ -170,6 +170,11 @@ func (w *writer) run() {
 		switch {
 		case len(batch) > 0:
 			w.write(ctx, batch)
+			select {
+			case <-housekeeping.C: // also while there is always something to write
+				w.housekeep(ctx)
+			default:
+			}
 			continue
 		case closed:
 			w.disconnect()
@@ -231,7 +236,7 @@ func (w *writer) announce(b *batchWork, batch []request) {
 		w.s.o.Carry(b.records)
 	}
 	fault.Point("store.carried")
-	if len(b.stepped) > 0 {
+	if b.urgent {
 		w.s.o.Stepped()
 	}
 	for i := range batch {
