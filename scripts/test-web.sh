@@ -2,6 +2,7 @@
 # Checks and tests what is written in TypeScript, against a server built from this tree. Says what it leaves out, and why.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+scripts/test-pages.sh
 
 skip() { # the number of tests in the files of this folder, and the reason
   count=$(grep -rhoE '^ *test(\.each)?[(.]' --include='*.test.ts' --include='*.test.tsx' sdk/ts/test | wc -l)

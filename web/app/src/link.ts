@@ -1,5 +1,6 @@
-import { Carillon, type CarillonError, type Frame, type State } from "@carillon/client";
+import { Carillon, type CarillonError, type Connected, type Frame, type State } from "@carillon/client";
 import { effect, signal } from "@preact/signals";
+import { SlowSocket } from "./slow.js";
 
 /** Who the visitor is; kept for the next visit. */
 export interface Guest {
@@ -66,6 +67,8 @@ export const retry = signal<{ attempt: number; at: number; why: string } | undef
 export const beats = signal<readonly Beat[]>([]);
 export const queued = signal(0);
 export const back = signal<Return | undefined>(undefined);
+/** What the server said of itself and of this connection. */
+export const hello = signal<Connected | undefined>(undefined);
 export const client = signal<Carillon | undefined>(undefined);
 
 const traceTime = 60_000; // ms that the trace shows
@@ -78,7 +81,7 @@ function beat(rtt: number | undefined): void {
 
 /** Opens a connection for a guest and mirrors it in the signals above, until the function returned is called. */
 function attach(g: Guest): () => void {
-  const c = new Carillon(new URL("/ws", location.href), { token: g.token, name: "carillon-web", backoff: { max: 5000 } });
+  const c = new Carillon(new URL("/ws", location.href), { token: g.token, name: "carillon-web", WebSocket: SlowSocket, backoff: { max: 5000 } });
   client.value = c;
   state.value = c.state;
   let before = { recovered: 0, gaps: 0 };
@@ -92,7 +95,9 @@ function attach(g: Guest): () => void {
     c.on("reconnecting", (r) => (retry.value = { attempt: r.attempt, at: Date.now() + r.wait, why: r.error.message })),
     c.on("failed", (e) => (failure.value = e)),
     c.on("stale", (s) => (stale.value = s)),
-    c.on("connected", ({ away }) => {
+    c.on("connected", (said) => {
+      const { away } = said;
+      hello.value = said;
       failure.value = undefined;
       if (away === 0) return;
       clearTimeout(settle);

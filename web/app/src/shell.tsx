@@ -79,19 +79,21 @@ export function SignIn(): JSX.Element {
     setBusy(false);
   };
   return (
-    <form class="signin" onSubmit={submit} noValidate>
-      <h2>Who are you?</h2>
-      <p class="quiet small">A name is all it takes. You stay the same guest in this browser.</p>
-      <label class="small" for="name">
-        Name
-      </label>
-      <input id="name" name="name" maxLength={32} autocomplete="nickname" autofocus aria-describedby="problem" aria-invalid={problem !== ""} />
-      <p id="problem" class="problem small" role="alert">
-        {problem}
-      </p>
-      <button class="primary" disabled={busy}>
-        Come in
-      </button>
-    </form>
+    <main>
+      <form class="signin" onSubmit={submit} noValidate>
+        <h1>Who are you?</h1>
+        <p class="quiet small">A name is all it takes. You stay the same guest in this browser.</p>
+        <label class="small" for="name">
+          Name
+        </label>
+        <input id="name" name="name" maxLength={32} autocomplete="nickname" autofocus aria-describedby="problem" aria-invalid={problem !== ""} />
+        <p id="problem" class="problem small" role="alert">
+          {problem}
+        </p>
+        <button class="primary" disabled={busy}>
+          Come in
+        </button>
+      </form>
+    </main>
   );
 }

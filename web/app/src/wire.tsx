@@ -1,14 +1,17 @@
 import { signal, useComputed, useSignalEffect } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { Facts } from "./facts.js";
 import { Icon } from "./icons.js";
 import { back, beats, cut, cutLine, failure, frames, mend, queued, retry, type Shown, stale, state, watchFrames } from "./link.js";
+import { delay } from "./slow.js";
 
 // The strip that never lies: whatever it says comes from the connection of this page, and from nowhere else.
 
 type Kind = "live" | "connecting" | "stale" | "gap" | "offline" | "failed";
 
 const backShown = 8_000; // ms for which the strip tells what a reconnect brought
+const longWay = 800; // ms, for whoever wants to see what a bad line feels like
 const open = signal(false);
 const now = signal(Date.now());
 
@@ -34,7 +37,7 @@ function sentence(k: Kind): string {
       const next = retry.value;
       if (!next) return "Connecting";
       const left = Math.ceil((next.at - now.value) / 1000);
-      return left > 0 ? `Line lost: trying again in ${left} s` : `Line lost: attempt ${next.attempt + 1}`;
+      return left > 0 ? `Line lost: again in ${left} s` : `Line lost: attempt ${next.attempt + 1}`;
     }
     case "stale":
       return "Live, but the server has lost its line to the others: records may be late";
@@ -143,8 +146,12 @@ function Drawer(): JSX.Element {
         <button type="button" onClick={() => (frames.value = [])}>
           Clear
         </button>
+        <button type="button" aria-pressed={delay.value > 0} onClick={() => (delay.value = delay.value ? 0 : longWay)}>
+          <Icon name="clock" /> {delay.value ? "No delay" : `Delay ${longWay} ms`}
+        </button>
         <p class="quiet tiny">The socket is really dropped. Write meanwhile, and let others write: everything arrives afterwards, once and in order.</p>
       </div>
+      <Facts />
       <Frames />
     </div>
   );

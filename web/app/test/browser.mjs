@@ -16,6 +16,7 @@ export function stage() {
     await s.server.start();
   });
   after(async () => {
+    for (const n of networks) n.close();
     await s.browser?.close();
     await s.server.kill();
   });
@@ -29,6 +30,7 @@ export const phone = { width: 390, height: 844 };
 export async function visit(s, name, path = "/chat/lobby", o = {}) {
   const context = await s.browser.newContext({ viewport: wide, ...o });
   const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
   page.on("pageerror", (e) => {
     throw new Error(`${name}'s page: ${e.message}`);
   });
@@ -90,6 +92,8 @@ export function flood(page, room, texts) {
   );
 }
 
+const networks = new Set(); // open ones
+
 /** A network between a browser and a server, which can break. */
 export class Network {
   #lines = new Set();
@@ -111,6 +115,7 @@ export class Network {
     }).listen(0, "127.0.0.1");
     await once(this.#listener, "listening");
     this.url = `http://127.0.0.1:${this.#listener.address().port}`;
+    networks.add(this);
     return this;
   }
 
@@ -124,6 +129,7 @@ export class Network {
   }
 
   close() {
+    networks.delete(this);
     this.break();
     this.#listener.close();
   }

@@ -123,6 +123,7 @@ test("messages are edited, answered, reacted to and deleted, for everybody", { s
   await message(ann, "seen").locator(".reactions", { hasText: "2" }).waitFor();
   await message(ann, "typo").first().hover();
   await ann.getByRole("button", { name: "Delete" }).click();
+  await ann.getByRole("button", { name: "Delete for good" }).click();
   await bob.getByText("This message was deleted.").waitFor();
   assert.equal(await bob.locator(".said .text", { hasText: "typo" }).count(), 0);
   await bob.reload();

@@ -15,6 +15,7 @@ export class Anchor {
   #box: HTMLElement | undefined;
   #list: HTMLElement | undefined;
   #fixed: Fixed[] = [];
+  #size = "";
   #until = 0; // while something is being shown, the end does not hold
 
   /** Takes care of a scrolling box and the list in it, until the function returned is called. `moved` hears of scrolling, once a frame. */
@@ -46,6 +47,8 @@ export class Anchor {
     const box = this.#box;
     const list = this.#list;
     if (!box || !list) return;
+    // What became larger or smaller since moves the end: that is nobody's scrolling.
+    if (this.atEnd && this.#measured(box)) box.scrollTop = box.scrollHeight;
     this.atEnd = performance.now() > this.#until && box.scrollHeight - box.scrollTop - box.clientHeight < atEndWithin;
     this.#fixed = [];
     const lines = list.children as HTMLCollectionOf<HTMLElement>;
@@ -61,6 +64,7 @@ export class Anchor {
     const list = this.#list;
     if (!box || !list) return;
     if (this.atEnd) {
+      this.#measured(box);
       box.scrollTop = box.scrollHeight;
       return;
     }
@@ -71,6 +75,14 @@ export class Anchor {
       break;
     }
     this.look();
+  }
+
+  /** Says if the sizes are others than at the last look. */
+  #measured(box: HTMLElement): boolean {
+    const size = `${box.clientWidth} ${box.clientHeight} ${box.scrollHeight}`;
+    const changed = size !== this.#size;
+    this.#size = size;
+    return changed;
   }
 
   toEnd(): void {
@@ -87,7 +99,7 @@ export class Anchor {
     this.#until = performance.now() + 300;
     box.scrollTop = line.offsetTop - (box.clientHeight - line.offsetHeight) / 2;
     this.look();
-    line.focus({ preventScroll: true });
+    if (line.hasAttribute("tabindex")) line.focus({ preventScroll: true });
   }
 }
 

@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { Icon } from "../icons.js";
-import { queued, state } from "../link.js";
+import { state } from "../link.js";
 import { nameOf } from "../names.js";
 import { Composer } from "./composer.js";
 import { sentence } from "./thread.js";
@@ -50,11 +50,14 @@ function Typists(): JSX.Element {
 }
 
 function Offline(): JSX.Element | null {
+  const { thread } = useView();
+  thread.version.value;
   if (state.value === "connected") return null;
+  const waiting = thread.outgoing.list.filter((m) => m.state === "sending").length;
   return (
     <p class="offline small">
       <Icon name="plug" /> No line. What you write goes out when it is back.{" "}
-      {queued.value > 0 && <b class="number">{queued.value} queued</b>}
+      {waiting > 0 && <b class="number">{waiting} queued</b>}
     </p>
   );
 }

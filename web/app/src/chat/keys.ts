@@ -7,17 +7,20 @@ type List = HTMLOListElement;
 
 const lineOf = (target: EventTarget | null) => (target instanceof Element ? target.closest<HTMLElement>("li.said") : null);
 
+/** Somebody walks the list with keys: then the pointer, which lies anywhere, is not followed. */
+const walking = (list: List | null) => !!list?.querySelector(":focus-visible, :popover-open");
+
 /** What keys and pointers do in the list of messages: walk it, and act on the line they are at. */
 export function useKeys(view: View, list: RefObject<List | null>) {
   return useMemo(
     () => ({
       onPointerOver(e: TargetedPointerEvent<List>): void {
-        if (e.pointerType !== "mouse" || list.current?.contains(document.activeElement)) return;
+        if (e.pointerType !== "mouse" || walking(list.current)) return;
         const key = lineOf(e.target)?.dataset["key"];
         if (key) view.active.value = key;
       },
       onPointerLeave(): void {
-        if (!list.current?.contains(document.activeElement)) view.active.value = newest(list.current);
+        if (!walking(list.current)) view.active.value = newest(list.current);
       },
       onClick(e: TargetedEvent<List, MouseEvent>): void {
         const key = lineOf(e.target)?.dataset["key"];
@@ -65,7 +68,7 @@ function command(view: View, line: HTMLElement, said: Said, key: string): boolea
   if (said.deleted) return false;
   if (key === "r") view.reply(said);
   else if (key === "e" && mine) view.edit(said);
-  else if (key === "delete" && mine) view.remove(said);
+  else if (key === "delete") line.querySelector<HTMLElement>("[data-does=delete]")?.click();
   else if (key === "l") void view.link(said);
   else if (key === "+") line.querySelector<HTMLElement>("[data-does=react]")?.click();
   else return false;

@@ -126,6 +126,7 @@ function Tools({ said }: { said: Said }): JSX.Element {
   const view = useView();
   const button = useRef<HTMLButtonElement>(null);
   const [picking, setPicking] = useState(false);
+  const [asked, setAsked] = useState(false); // whether it shall really be deleted
   const people = view.thread.people;
   const mine = said.user === view.thread.user;
   const member = people.role.value !== undefined;
@@ -151,8 +152,16 @@ function Tools({ said }: { said: Said }): JSX.Element {
         <Icon name="link" label="Copy the link" />
       </button>
       {mayDelete && (
-        <button type="button" class="bare danger" title="Delete (Del)" onClick={() => view.remove(said)}>
-          <Icon name="trash" label="Delete" />
+        <button
+          type="button"
+          class="bare danger"
+          title="Delete (Del)"
+          data-does="delete"
+          onClick={() => (asked ? view.remove(said) : setAsked(true))}
+          onBlur={() => setAsked(false)}
+        >
+          <Icon name="trash" />
+          <span class={asked ? "small" : "hidden"}>{asked ? "Delete for good" : "Delete"}</span>
         </button>
       )}
       {picking && button.current && <Picker button={button.current} pick={(emoji) => view.react(said, emoji)} close={() => setPicking(false)} />}

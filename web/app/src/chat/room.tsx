@@ -7,6 +7,7 @@ import type { Chat } from "./chat.js";
 import { Foot } from "./foot.js";
 import { Head } from "./head.js";
 import { Persons } from "./persons.js";
+import { unreadOf } from "./rooms.js";
 import { Scroll } from "./scroll.js";
 import { Skeleton } from "./side.js";
 import { sentence } from "./thread.js";
@@ -15,11 +16,16 @@ import { useView, View, ViewContext } from "./view.js";
 /** One room: its messages in the middle, its people on the right. */
 export function Room({ chat, name, offset }: { chat: Chat; name: string; offset: number | undefined }): JSX.Element {
   const view = useMemo(() => new View(chat, chat.thread(name)), [chat, name]);
-  const wide = useMemo(() => matchMedia("(min-width: 1080px)").matches, []);
-  const people = useSignal(wide);
+  const wide = useMemo(() => matchMedia("(min-width: 1080px)"), []);
+  const people = useSignal(wide.matches);
   const { thread } = view;
   const status = thread.status.value;
 
+  useEffect(() => {
+    const fit = () => (people.value = wide.matches); // a list beside the messages may stay open, one above them may not
+    wide.addEventListener("change", fit);
+    return () => wide.removeEventListener("change", fit);
+  }, [wide]);
   useEffect(() => {
     view.marked.value = offset ?? 0;
   }, [view, offset]);
@@ -27,15 +33,18 @@ export function Room({ chat, name, offset }: { chat: Chat; name: string; offset:
     // The line of the unread stands where one had read up to when one came, or looked away.
     const place = () => {
       const r = chat.rooms.all.peek().get(name);
-      view.unreadAfter.value = r && r.read > 0 && Math.max(r.n, r.last) > r.read ? r.read : undefined;
+      if (r && r.read > 0 && unreadOf(r) > 0) view.unreadAfter.value = r.read;
     };
-    place();
+    const ready = chat.rooms.ready.subscribe((is) => is && place());
     const hidden = () => {
       if (document.hidden) view.unreadAfter.value = chat.rooms.all.peek().get(name)?.read;
       else seen();
     };
     document.addEventListener("visibilitychange", hidden);
-    return () => document.removeEventListener("visibilitychange", hidden);
+    return () => {
+      ready();
+      document.removeEventListener("visibilitychange", hidden);
+    };
   }, [view]);
 
   const seen = (): void => {

@@ -10,6 +10,7 @@ import type { View } from "./view.js";
 
 const most = 160; // entries drawn at a time
 const step = 40; // entries by which the window moves
+const few = 12; // unread messages that are in view together with the end
 const near = 1400; // px from an edge at which it moves
 
 /** The part of the entries that is drawn: from an offset on, to another one or to the end. */
@@ -91,6 +92,18 @@ export function Scroll({ view, seen }: { view: View; seen(): void }): JSX.Elemen
       window.value = { from: e[Math.max(0, i - most / 2)]!.offset, to: e[i + most / 2]?.offset ?? Infinity };
       requestAnimationFrame(() => anchor.show(`[data-offset="${offset}"]`));
     });
+  });
+  const begun = useRef(false);
+  useSignalEffect(() => {
+    const after = view.unreadAfter.value;
+    if (after === undefined || begun.current || view.marked.peek()) return;
+    begun.current = true;
+    const e = thread.entries;
+    const i = e.findIndex((x) => x.kind === "said" && x.n > after);
+    if (i < 0 || e.length - i < few) return;
+    window.value = { from: e[Math.max(0, i - step)]!.offset, to: e[i + most - step]?.offset ?? Infinity };
+    view.below.value = e.length - i;
+    requestAnimationFrame(() => anchor.show(".unread"));
   });
   const keys = useKeys(view, list);
 

@@ -28,7 +28,7 @@ export function Side({ chat, current }: { chat: Chat; current: string | undefine
   return (
     <nav class="side" aria-label="Rooms">
       <div class="sidehead">
-        <h2>Rooms</h2>
+        {current ? <h2>Rooms</h2> : <h1>Rooms</h1>}
         <button type="button" class="bare" title="Browse public rooms" onClick={() => (dialog.value = "browse")}>
           <Icon name="search" label="Browse public rooms" />
         </button>

@@ -1,6 +1,6 @@
 // Times as people say them, in their own language and zone.
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
 const weekday = new Intl.DateTimeFormat("en", { weekday: "long", day: "numeric", month: "long" });
 const dated = new Intl.DateTimeFormat("en", { day: "numeric", month: "long", year: "numeric" });
