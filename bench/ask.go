@@ -99,7 +99,6 @@ type asker struct {
 	last    uint64
 	open    map[uint64]*question // by request id
 	later   []*question          // to be sent again
-	pumps   []*pump
 	count   Commands
 	replies *hdrhistogram.Histogram // from due to the final answer
 	whole   *hdrhistogram.Histogram // from due until the last member of a room has it
