@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 
 	"carillon/channel"
 	"carillon/store/sqlite"
@@ -14,6 +15,9 @@ func Replay(ctx context.Context, data string, n channel.Name) (worker.Report, er
 	if err != nil {
 		return worker.Report{}, err
 	}
+	if !sqlite.Exists(data) {
+		return worker.Report{}, fmt.Errorf("there is no data of a server in %s: name its data folder", data)
+	}
 	store, err := sqlite.Open(ctx, data, sqlite.Options{})
 	if err != nil {
 		return worker.Report{}, err
@@ -21,6 +25,9 @@ func Replay(ctx context.Context, data string, n channel.Name) (worker.Report, er
 	r, err := worker.Replay(ctx, s, store, n)
 	if closed := store.Close(); err == nil {
 		err = closed
+	}
+	if err == nil && r.To == 0 {
+		err = fmt.Errorf("nothing is kept of channel %s in %s: is its name right?", n, data)
 	}
 	return r, err
 }

@@ -3,6 +3,7 @@ package observe
 import (
 	"fmt"
 	"log/slog"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -64,6 +65,9 @@ func describe(v any) (text string) {
 		return strings.Join(v, ", ")
 	case []byte:
 		return fmt.Sprintf("(%d bytes)", len(v))
+	}
+	if s := reflect.ValueOf(v); s.Kind() == reflect.String { // a name, such as that of a channel
+		return s.String()
 	}
 	return fmt.Sprintf("(%T)", v)
 }

@@ -21,7 +21,7 @@ var variables = [][2]string{
 	{"CARILLON_CONFIG", "Configuration file of serve, dev, config, doctor and token check."},
 	{"CARILLON_SECRET_FILE", "File with the secret that signs tokens, 32 bytes or more (serve, dev, token)."},
 	{"CARILLON_...", "Any other setting; carillon config env lists them."},
-	{"CARILLON_URL", "Server that sub, pub and history talk to (default " + defaultURL + ")."},
+	{"CARILLON_URL", "Server that sub, pub, call and history talk to (default " + defaultURL + ")."},
 	{"CARILLON_TOKEN", "Token of sub, pub, history and token check; or"},
 	{"CARILLON_TOKEN_FILE", "a file that holds it, read again at every connect."},
 	{"NO_COLOR", "Set to anything: no colours."},

@@ -176,6 +176,10 @@ func (s *Session) attachAtHead(w want, why channel.Gap) {
 		s.giveUp(w, &wire.Error{Code: wire.CodeUnavailable})
 		return
 	}
+	if _, part := w.sub.channel.Part(); part != "" { // the server keeps its parts in Latest records, which come whole
+		s.subscribed(w, cursor, start, wire.Gap{})
+		return
+	}
 	after := w.from.After
 	gap := wire.Gap{From: after.Offset + 1, To: start.At.Offset, Reason: channel.GapTrimmed}
 	switch {

@@ -49,6 +49,12 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
+// Exists tells whether a folder holds a journal.
+func Exists(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, fileName))
+	return err == nil
+}
+
 // openIdle is Open without the committer's goroutine.
 func openIdle(ctx context.Context, dir string, o Options) (*Store, *writer, error) {
 	o.complete()

@@ -130,6 +130,10 @@ export function refreshCounts(): void {
   queued.value = client.peek()?.stats.queued ?? 0;
 }
 
+addEventListener("beforeunload", (e) => {
+  if ((client.peek()?.stats.queued ?? 0) > 0) e.preventDefault(); // what waits to be sent would be lost: the browser asks first
+});
+
 /** Really drops the socket, as a lost network would, until `mend`. */
 export function cutLine(): void {
   cut.value = true;

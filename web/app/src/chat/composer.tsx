@@ -103,7 +103,7 @@ export function Composer({ hint }: { hint: string }): JSX.Element {
       input();
     };
     write(drafts.get(thread.name) ?? "");
-    if (matchMedia("(pointer: fine)").matches) box.current?.focus();
+    if (matchMedia("(pointer: fine)").matches) box.current?.focus({ preventScroll: true });
   }, [view]);
   useLayoutEffect(() => {
     if (mode.kind === "edit") write(mode.of.text);
