@@ -112,9 +112,6 @@ func (l *loop) succeed(b *batch) {
 	if l.agent != nil && (poke || !wake.IsZero()) {
 		l.agent.hint(poke, wake)
 	}
-	if len(b.changes) > 0 {
-		l.w.o.Stepped()
-	}
 	if stale != nil {
 		l.stale(b)
 	}

@@ -45,7 +45,6 @@ type Options struct {
 	Clock   journal.Clock   // default time.Now
 	Chance  func(*[32]byte) // fills a seed; default crypto/rand
 	Log     *slog.Logger    // default slog.Default
-	Stepped func()          // called after each commit that changed something; must only enqueue
 
 	Machines     int           // kept in memory at a time, at most
 	MachineBytes int64         // of their snapshots, at most
@@ -69,9 +68,6 @@ func (o *Options) complete() error {
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
-	}
-	if o.Stepped == nil {
-		o.Stepped = func() {}
 	}
 	if o.Machines <= 0 {
 		o.Machines = DefaultMachines
