@@ -39,6 +39,7 @@ type Outcome struct {
 	Events   []channel.Record
 	Sends    []channel.Command // to other channels, also of other services, after the commit, at least once: Channel, Body and Binary count
 	Access   []channel.Access  // User and Rights count
+	Rows     []channel.Row     // what searches find from now on
 	Erase    []uint64          // offsets of earlier records of this channel that lose their body for good
 	WakeAt   time.Time         // when the machine wants a timer command; zero: never. Every accepted outcome states it anew
 }
@@ -49,6 +50,7 @@ const (
 	MaxSends  = 64
 	MaxAccess = 1024
 	MaxErase  = 256
+	MaxRows   = 16
 	MaxReply  = 1 << 20 // bytes
 	MaxBytes  = 4 << 20 // of all bodies together
 )

@@ -16,6 +16,7 @@ type Fence struct {
 	Service string
 	Shard   int
 	N       uint64
+	Away    time.Duration // how long nobody had served the shard when it was claimed; see Pulse
 }
 
 // ErrFenced: another has claimed the shard since; nothing was committed.
@@ -56,6 +57,7 @@ type Change struct {
 	Events   []channel.Record  // Logged and Latest; Fleeting ones are carried and not kept
 	Sends    []channel.Command // get the user "@channel" and an id derived from the version
 	Access   []channel.Access
+	Rows     []channel.Row
 	Erase    []uint64 // offsets; needs Snapshot, since everything older that held the bodies goes
 	WakeAt   time.Time
 	Snapshot []byte // the state after the change; nil: none this time

@@ -16,16 +16,17 @@ type module struct {
 
 var moduleTable = []module{
 	{"github.com/alecthomas/kong", []string{"cmd/carillon", "config"}, "commands and flags from tagged structs, without a framework around main"},
-	{"github.com/anishathalye/porcupine", nil, "tests check that answers fit an order in which commands could have been done"},
 	{"github.com/coder/websocket", []string{"client"}, "WebSocket for the Go client, in the browser's runtime too; the server's is our own"},
 	{"github.com/HdrHistogram/hdrhistogram-go", []string{"bench"}, "latencies with known precision, comparable with other tools"},
 	{"github.com/anishathalye/porcupine", nil, "tests judge whether histories are linearizable with code that others trust"},
 	{"github.com/golang-jwt/jwt/v5", []string{"gateway/auth"}, "tokens are checked by code that many eyes have read"},
+	{"github.com/jackc/pgx/v5", []string{"store/postgres", "config"}, "Postgres in its own protocol: batches, copies, and errors by code"},
 	{"github.com/mattn/go-isatty", []string{"cmd/carillon", "observe"}, "people get colours and tables, programs get lines"},
 	{"github.com/pressly/goose/v3", []string{"store", "store/*"}, "migrations that people can also run by hand"},
 	{"github.com/prometheus/client_golang", []string{"observe/scrape"}, "the exposition that everybody scrapes"},
 	{"github.com/prometheus/client_model", []string{"observe/scrape"}, "the types of that exposition"},
 	{"github.com/prometheus/common", nil, "tests read the exposition as a scraper does"},
+	{"github.com/redis/rueidis", []string{"backbone", "journal/redis", "bus/redis", "config"}, "Redis alone, under Sentinels or as a Cluster, pipelined by itself"},
 	{"go.uber.org/goleak", nil, "tests find goroutines that nobody waits for"},
 	{"go.yaml.in/yaml/v3", []string{"config"}, "a configuration file with comments, and errors with lines"},
 	{"golang.org/x/sys", []string{"gateway/transport", "gateway/transport/*", "bench", "store/*", "config"}, "socket options the standard library does not name"},
