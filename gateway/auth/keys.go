@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 )
 
 // Bounds of tokens.
@@ -28,9 +26,10 @@ type Options struct {
 // Keys verifies tokens of several issuers, and makes those of the one that signs here. It is safe for use by many
 // goroutines; a change of the keys is one atomic step, and a token is judged by the keys before it or after it.
 type Keys struct {
-	o      Options
-	parser *jwt.Parser
-	ring   atomic.Pointer[ring]
+	o       Options
+	ring    atomic.Pointer[ring]
+	header  atomic.Pointer[header]  // of the last token that was good
+	granted atomic.Pointer[granted] // by the last token that was good
 
 	mu      sync.Mutex
 	issuers []Issuer
@@ -42,10 +41,7 @@ func New(issuers []Issuer, o Options) (*Keys, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	k := &Keys{o: o, remote: map[string][]Key{}, parser: jwt.NewParser(
-		jwt.WithStrictDecoding(),
-		jwt.WithoutClaimsValidation(), // claims.check is stricter; which algorithm is right, find knows
-	)}
+	k := &Keys{o: o, remote: map[string][]Key{}}
 	return k, k.Update(issuers)
 }
 
@@ -122,7 +118,7 @@ func (k *Keys) Longest() time.Duration { return k.ring.Load().longest }
 // Verify checks a connect token and returns whom it speaks for. The error wraps ErrToken, has a Reason and names no
 // part of the token.
 func (k *Keys) Verify(token string) (*Identity, error) {
-	var c claims
+	c := claims{seen: k.granted.Load()}
 	is, key, err := k.open(token, &c)
 	if err != nil {
 		return nil, err
@@ -138,7 +134,7 @@ func (k *Keys) identity(c *claims, is *issuer, key *Key) (*Identity, error) {
 	if !c.has(claimCaps) {
 		caps = is.Default
 	}
-	id, err := NewIdentity(is.UserPrefix+c.subject, caps, c.ends())
+	id, err := k.grant(c, is.UserPrefix+c.subject, caps)
 	if err != nil {
 		return nil, refuse(ReasonClaims, err.Error())
 	}
@@ -153,6 +149,23 @@ func (k *Keys) identity(c *claims, is *issuer, key *Key) (*Identity, error) {
 	return id, nil
 }
 
+// grant makes an identity; one whose claim caps is that of the last shares its rules.
+func (k *Keys) grant(c *claims, user string, caps []Capability) (*Identity, error) {
+	same := c.seen != nil && c.has(claimCaps) && c.seen.text == string(c.raw[claimCaps])
+	if same {
+		caps = nil
+	}
+	id, err := NewIdentity(user, caps, c.ends())
+	switch {
+	case err != nil:
+	case same:
+		id.rules = c.seen.rules
+	case c.has(claimCaps):
+		k.granted.Store(&granted{text: string(c.raw[claimCaps]), caps: caps, rules: id.rules})
+	}
+	return id, err
+}
+
 func errRevoked() error {
 	return refuse(ReasonRevoked, "it was revoked, or its user was after it was issued", ErrRevoked)
 }
@@ -163,17 +176,23 @@ func (k *Keys) open(token string, c *claims) (*issuer, *Key, error) {
 	if err := checkForm(token); err != nil {
 		return nil, nil, err
 	}
-	var is *issuer
-	var key *Key
-	_, err := k.parser.ParseWithClaims(token, c, func(t *jwt.Token) (any, error) {
-		var err error
-		if is, key, err = k.find(t, c); err != nil {
-			return nil, err
-		}
-		return key.public, nil
-	})
+	e, err := takeApart(token, k.header.Load(), c)
 	if err != nil {
-		return is, key, reworded(err)
+		return nil, nil, err
+	}
+	is, key, err := k.find(e.header, c)
+	if err != nil {
+		return is, key, err
+	}
+	seal, err := segments.DecodeString(e.seal)
+	if err != nil {
+		return is, key, errForm()
+	}
+	if key.alg.method().Verify(e.signed, seal, key.public) != nil {
+		return is, key, refuse(ReasonSignature, "its signature is wrong")
+	}
+	if e.header != k.header.Load() {
+		k.header.Store(e.header)
 	}
 	return is, key, c.check(is, k.o.Now())
 }
@@ -201,28 +220,25 @@ func checkForm(token string) error {
 
 // find gives the key that must have signed a token, by issuer and kid. What the token says about itself is only used to
 // look up: neither its alg nor an address in it decides anything.
-func (k *Keys) find(t *jwt.Token, c *claims) (*issuer, *Key, error) {
-	for _, name := range []string{"crit", "jku", "jwk", "x5u", "x5c"} {
-		if _, there := t.Header[name]; there {
-			return nil, nil, refuse(ReasonHeader, "its header has "+name+", which this server never follows")
-		}
+func (k *Keys) find(h *header, c *claims) (*issuer, *Key, error) {
+	if h.neverFollows != "" {
+		return nil, nil, refuse(ReasonHeader, "its header has "+h.neverFollows+", which this server never follows")
 	}
-	if typ, there := t.Header["typ"]; there && !knownType(typ) {
+	if h.hasTyp && !knownType(h.typ) {
 		return nil, nil, refuse(ReasonHeader, "its header names a typ that is for something else")
+	}
+	if !slices.Contains(Algs(), Alg(h.alg)) {
+		return nil, nil, refuse(ReasonAlgorithm, "its algorithm is none of HS256, RS256, ES256 and EdDSA")
 	}
 	r := k.ring.Load()
 	is := r.issuers[c.issuer]
 	if is == nil {
 		return nil, nil, refuse(ReasonIssuer, "its issuer (iss) is missing or not one that this server takes tokens of")
 	}
-	id := ""
-	if kid, there := t.Header["kid"]; there {
-		s, ok := kid.(string)
-		if !ok || !printable(s, MaxKeyID) {
-			return nil, nil, refuse(ReasonKey, "its kid is no id of a key")
-		}
-		id = s
+	if h.badKid {
+		return nil, nil, refuse(ReasonKey, "its kid is no id of a key")
 	}
+	id := h.kid
 	key := r.keys[keyName{is.Name, id}]
 	if key == nil {
 		if id != "" && is.JWKS != "" && k.o.Unknown != nil && k.o.Unknown(is.Name) {
@@ -233,32 +249,17 @@ func (k *Keys) find(t *jwt.Token, c *claims) (*issuer, *Key, error) {
 		}
 		return nil, nil, refuse(ReasonKey, "its key (kid) is not one of its issuer")
 	}
-	if t.Method.Alg() != string(key.alg) {
+	if Alg(h.alg) != key.alg {
 		return nil, nil, refuse(ReasonAlgorithm, "its algorithm is not that of its key")
 	}
 	return is, key, nil
 }
 
 // knownType takes the media types of plain and access tokens (RFC 7519 5.1, RFC 9068 2.1).
-func knownType(typ any) bool {
-	s, _ := typ.(string)
+func knownType(s string) bool {
 	if len(s) > 32 {
 		return false
 	}
 	s = strings.TrimPrefix(strings.ToLower(s), "application/")
 	return s == "jwt" || s == "at+jwt"
-}
-
-// reworded turns an error of the parser into one whose text is ours.
-func reworded(err error) error {
-	var r *refusal
-	switch {
-	case errors.As(err, &r):
-		return r
-	case errors.Is(err, jwt.ErrTokenMalformed):
-		return refuse(ReasonForm, "its header or payload cannot be read")
-	case errors.Is(err, jwt.ErrTokenUnverifiable):
-		return refuse(ReasonAlgorithm, "its algorithm is none of HS256, RS256, ES256 and EdDSA")
-	}
-	return refuse(ReasonSignature, "its signature is wrong")
 }
