@@ -89,6 +89,11 @@ func idleScenario(ctx context.Context, b *bench) error {
 	if _, err := b.open(ctx); err != nil {
 		return err
 	}
+	if b.c.Load.Warm > 0 { // what a server does after a rush is no cost of idling
+		if _, _, err := b.watch(ctx, "after", 3*b.c.Load.Warm, tick, nil); err != nil {
+			return err
+		}
+	}
 	p, _, err := b.watch(ctx, "idle", or(b, b.c.Load.Duration, time.Minute, time.Second), tick, nil)
 	if err != nil {
 		return err

@@ -46,6 +46,7 @@ func (s *server) run(ctx context.Context) error {
 	defer log.Close()
 	s.log = log.Logger
 	s.tellDoubts(nil)
+	defer tuneMemory()()
 	if err := s.start(ctx); err != nil {
 		if ctx.Err() != nil {
 			return &failure{exitInterrupted, "interrupted while starting", ""}
@@ -79,7 +80,6 @@ func (s *server) start(ctx context.Context) error {
 		return err
 	}
 	o.Dev, o.Version, o.Log = s.dev, version, s.log
-	tuneMemory()
 	s.node, err = node.Start(ctx, o)
 	if s.dev && taken(err, o.Internal) && s.loaded.Source("internal_listen").Kind == config.FromDefault {
 		o.Internal = "127.0.0.1:0"
