@@ -17,9 +17,9 @@ const (
 	calmPercent  = 50
 	rushPercent  = 400
 	rushGarbage  = 256 << 20 // bytes that a rush may let gather, beyond calmPercent
-	rushLook     = 100 * time.Millisecond
+	rushLook     = 50 * time.Millisecond
 	rushCycles   = 2  // collections in two looks that make a rush
-	rushOver     = 15 // looks without a collection that end it
+	rushOver     = 30 // looks without a collection that end it
 	collections  = "/gc/cycles/automatic:gc-cycles"
 	livingMemory = "/gc/heap/live:bytes"
 )
