@@ -19,10 +19,15 @@ type loadShape struct {
 	servers  []string
 	scenario string
 	load     func(server string) Load
-	unit     string
-	better   string // "less" or "more"
-	tokens   bool   // Carillon checks a token of every connection
-	figure   func(*Result) float64
+	tokens   bool      // Carillon checks a token of every connection
+	measures []measure // each makes a table
+}
+
+// measure is a figure of a run.
+type measure struct {
+	unit   string
+	better string // "less" or "more"
+	figure func(*Result) float64
 }
 
 const ours = "carillon"
@@ -31,27 +36,38 @@ var everyServer = []string{"bare", ours, "ws", "gws", "socketio"}
 
 // loadShapes are what the table of the comparison has rows for.
 func loadShapes() []loadShape {
-	perDelivery := func(r *Result) float64 { return lastPhase(r).PerDelivery }
 	steady := func(rate float64) func(string) Load {
 		return func(string) Load { return Load{Rate: rate, Duration: 5 * time.Second} }
 	}
-	const cost = "µs of CPU per delivery"
 	floor := []string{"bare", ours}
 	rooms := func(rate float64) func(string) Load {
 		return func(string) Load { return Load{Rate: rate, Channels: 500, Duration: 4 * time.Second} }
 	}
-	delivered := func(r *Result) float64 { return lastPhase(r).Delivered / 1000 }
+	cost := []measure{{"µs of CPU per delivery", "less", func(r *Result) float64 { return lastPhase(r).PerDelivery }}}
+	apart := []measure{
+		{"µs of CPU per delivery, without what the publishes cost", "less", func(r *Result) float64 { return lastPhase(r).PerDelivery - r.share }},
+		{"µs of CPU per publish that nobody hears", "less", func(r *Result) float64 { return r.publish }},
+	}
+	delivered := measure{"1,000 deliveries a second", "more", func(r *Result) float64 { return lastPhase(r).Delivered / 1000 }}
+	late := measure{"ms until 99 of 100 have it", "less", func(r *Result) float64 { return lastPhase(r).Latency.P99 }}
+	opened := measure{"µs of CPU per connection", "less", func(r *Result) float64 { return lastPhase(r).PerOpened }}
+	pace := measure{"ms of time per 1,000 connections", "less", func(r *Result) float64 { return lastPhase(r).Seconds * 1e6 / float64(lastPhase(r).Connections) }}
+	kept := measure{"KB resident per connection", "less", func(r *Result) float64 { return r.idle }}
 	return []loadShape{
-		{"fanout-10", everyServer, "fanout", steady(10), cost, "less", false, perDelivery},
-		{"fanout-25", floor, "fanout", steady(25), cost, "less", false, perDelivery},
-		{"flood", everyServer, "fanout", flood, "1,000 deliveries a second", "more", false, delivered},
-		{"rooms-2000", floor, "rooms", rooms(2000), cost, "less", false, perDelivery},
-		{"rooms-5000", floor, "rooms", rooms(5000), cost, "less", false, perDelivery},
-		{"rooms-20000", floor, "rooms", rooms(20_000), "1,000 deliveries a second", "more", false, delivered},
-		{"connect", everyServer, "connect", connecting, "µs of CPU per connection", "less", true, func(r *Result) float64 { return lastPhase(r).PerOpened }},
-		{"idle", everyServer, "idle", idling, "KB resident per connection", "less", false, func(r *Result) float64 { return r.idle }},
+		{"fanout-10", everyServer, "fanout", steady(10), false, cost},
+		{"fanout-25", floor, "fanout", steady(25), false, cost},
+		{"flood", everyServer, "fanout", flood, false, []measure{delivered}},
+		{"latency", floor, "fanout", steady(halfway), false, []measure{late}},
+		{"rooms-2000", floor, "rooms", rooms(2000), false, apart},
+		{"rooms-5000", floor, "rooms", rooms(5000), false, apart},
+		{"rooms-20000", floor, "rooms", rooms(20_000), false, []measure{delivered}},
+		{"connect", everyServer, "connect", connecting, true, []measure{opened, pace}},
+		{"idle", everyServer, "idle", idling, false, []measure{kept}},
 	}
 }
+
+// halfway is half of the messages a second with which the bare loop is saturated at 5,000 subscribers.
+const halfway = 17
 
 // connecting has Carillon check a token and subscribe, the others only upgrade.
 func connecting(server string) Load { return Load{Handshake: server != ours} }
@@ -101,9 +117,12 @@ func (c *Command) compare(ctx context.Context) error {
 		if c.Only != "" && !slices.Contains(strings.Split(c.Only, ","), s.name) {
 			continue
 		}
-		k := &Comparison{Shape: s.name, Unit: s.unit, Better: s.better}
-		for _, name := range s.servers {
-			k.Servers = append(k.Servers, Side{Server: name})
+		ks := make([]*Comparison, len(s.measures))
+		for m := range ks {
+			ks[m] = &Comparison{Shape: s.name, Unit: s.measures[m].unit, Better: s.measures[m].better}
+			for _, name := range s.servers {
+				ks[m].Servers = append(ks[m].Servers, Side{Server: name})
+			}
 		}
 		latencies := make([][]float64, len(s.servers))
 		for round := range rounds {
@@ -113,14 +132,18 @@ func (c *Command) compare(ctx context.Context) error {
 				if err != nil {
 					return fmt.Errorf("%s of %s: %w", s.name, s.servers[at], err)
 				}
-				figure := s.figure(r)
-				k.Servers[at].Figures = append(k.Servers[at].Figures, figure)
 				latencies[at] = append(latencies[at], lastPhase(r).Latency.P99)
-				screen.line(fmt.Sprintf("%s, round %d of %d: %s %.2f %s", s.name, round+1, rounds, s.servers[at], figure, s.unit))
+				for m, k := range ks {
+					figure := s.measures[m].figure(r)
+					k.Servers[at].Figures = append(k.Servers[at].Figures, figure)
+					screen.line(fmt.Sprintf("%s, round %d of %d: %s %.2f %s", s.name, round+1, rounds, s.servers[at], figure, k.Unit))
+				}
 			}
 		}
-		k.judge(latencies)
-		all = append(all, k)
+		for _, k := range ks {
+			k.judge(latencies)
+		}
+		all = append(all, ks...)
 	}
 	screen.done()
 	if c.Output.JSON {

@@ -19,7 +19,9 @@ type Result struct {
 	Phases   []*Phase  `json:"phases"`
 	Notes    []string  `json:"notes,omitempty"`
 
-	idle float64 // KB resident per idle connection
+	idle    float64 // KB resident per idle connection
+	publish float64 // µs of CPU of a publish that nobody hears
+	share   float64 // of such publishes in a delivery
 }
 
 // Phase is a stretch of a run that was measured by itself. Rates and CPU are of its window, percentiles also of what
