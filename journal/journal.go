@@ -23,8 +23,8 @@ type Appender interface {
 	// Append never blocks; call order is journal order per channel. r.Body must not change afterwards.
 	// done is called exactly once, serially per channel and in offset order, and must only enqueue: with the
 	// record's position, or with one of the errors below. A record whose ID is known gets the position it got
-	// the first time, and is neither appended nor carried again. ErrClass, ErrEmpty, ErrBusy and ErrClosed say that
-	// nothing was appended and may come at once, from within Append and beside other calls.
+	// the first time, and is neither appended nor carried again. ErrClass, ErrEmpty, ErrBusy, ErrUnavailable and ErrClosed
+	// say that nothing was appended and may come at once, from within Append and beside other calls.
 	// A Latest record needs a journal with Tables: done gets the zero position, and an empty body deletes. See Tables.
 	Append(r channel.Record, done func(channel.Position, error))
 }

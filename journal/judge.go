@@ -1,10 +1,14 @@
 package journal
 
 import (
+	"errors"
 	"fmt"
 
 	"carillon/channel"
 )
+
+// ErrUnavailable: the store is known to be out of reach; nothing was appended. Retry later.
+var ErrUnavailable = errors.New("the store of this channel cannot be reached now")
 
 // Damage names the record that Read could not serve; errors.Is finds ErrDamaged in it. The records before it are
 // served: only a page that would begin with it is answered with the error.

@@ -41,7 +41,7 @@ func checkChain(t *testing.T, open Open) {
 		}
 	}
 	one, two := w.read(t, "a:one", journal.Query{}), w.read(t, "a:two", journal.Query{})
-	if one.Oldest.Tag == two.Oldest.Tag || one.Head.Epoch != two.Head.Epoch {
+	if one.Oldest.Tag == two.Oldest.Tag { // epochs may differ: a journal of several servers can lose one of them
 		t.Fatalf("logs of two channels: %+v and %+v", one.Oldest, two.Oldest)
 	}
 }
@@ -130,7 +130,7 @@ func checkEmptyChannels(t *testing.T, open Open) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if heads[0] != heads[2] || heads[0].Tag == heads[1].Tag || heads[0].Epoch != heads[1].Epoch {
+	if heads[0] != heads[2] || heads[0].Tag == heads[1].Tag {
 		t.Fatalf("heads %+v", heads)
 	}
 	for _, q := range []journal.Query{{}, {Back: true}, {After: heads[0]}, {After: heads[0], Back: true}} {

@@ -128,9 +128,9 @@ func checkReopen(t *testing.T, open Open) {
 	before := w.all(t, n)
 	w.clock.add(-time.Hour) // the next process's clock may be behind
 	w.end()
-	durable := w.j.Tier() == journal.TierDurable
+	lasts := lasts(w.j)
 	w.open(open, dir)
-	if !durable {
+	if !lasts {
 		if h := w.head(t, n); h.Epoch == at[20].Epoch || h.Offset != 0 {
 			t.Fatalf("a journal that forgot says %+v, before %+v", h, at[20])
 		}

@@ -25,6 +25,8 @@ type following interface {
 	journal.Agenda
 	journal.Trail
 	journal.Archive
+	journal.Finder
+	journal.Pulse
 }
 
 // StageSuite is the law of journals of services: what Run is for logs. What open returns must be a Service.
@@ -54,6 +56,9 @@ func StageSuite(t *testing.T, open Open) {
 		{"trail", checkTrail},
 		{"trail trimmed", checkTrimmed},
 		{"rights", checkRights},
+		{"rows", checkRows},
+		{"any search", checkAnySearch},
+		{"pulse", checkPulse},
 		{"any changes", checkAnyChanges},
 		{"stage reopen", checkStageReopen},
 		{"crash", checkCrash},

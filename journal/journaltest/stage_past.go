@@ -34,6 +34,7 @@ func checkLoad(t *testing.T, open Open) {
 	cs[1].Command.Binary, cs[1].Command.Body = true, []byte{0, 255}
 	cs[2].Command.ID, cs[2].Command.User, cs[2].Command.Body = "", "", nil
 	cs[3].Events = nil
+	cs[4].Command.Lost = 12_345 * time.Millisecond
 	cs[5].WakeAt = w.begun.Add(time.Hour + 123)
 	var rs []journal.Result
 	rs = append(rs, w.commit(t, f, cs[:2]...)...)
@@ -49,7 +50,7 @@ func checkLoad(t *testing.T, open Open) {
 		want := cs[i].Command
 		got := k.Command
 		if k.Head != rs[i].At || k.Erased || !got.Time.Equal(want.Time) || got.ID != want.ID || got.User != want.User || got.Origin != want.Origin ||
-			got.Seed != want.Seed || got.Head != want.Head || got.Binary != want.Binary || !bytes.Equal(got.Body, want.Body) {
+			got.Seed != want.Seed || got.Head != want.Head || got.Lost != want.Lost || got.Binary != want.Binary || !bytes.Equal(got.Body, want.Body) {
 			t.Fatalf("command %d: %+v, applied was %+v", i, k, want)
 		}
 	}

@@ -87,6 +87,9 @@ func (w *world) open(open Open, dir string) {
 	w.t.Cleanup(w.end)
 }
 
+// lasts tells whether a journal is there again when it was closed and opened: a durable one, and one that lives in a server.
+func lasts(j Journal) bool { return j.Tier() != journal.TierMemory }
+
 func (w *world) carry(rs []channel.Record) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
