@@ -18,6 +18,9 @@ type Service struct {
 	New func(channel.Name) Machine
 	// Restore is the state that a Snapshot held, by this version or by any before it.
 	Restore func(channel.Name, []byte) (Machine, error)
+	// Presence has the machine of a channel told who comes and goes there: commands of PresenceUser with the body
+	// {"here":bool,"user":"ann"}. One may be lost, or come twice, and a short absence is not told.
+	Presence bool
 }
 
 // Machine is the state of one channel. It is used by one goroutine at a time.
@@ -58,6 +61,9 @@ const (
 // systemPrefix begins the users that are no persons. No token names such a user.
 const systemPrefix = "@"
 
+// PresenceUser is the user as whom a node tells machines of presence.
+const PresenceUser = systemPrefix + "presence"
+
 // UserOf is the user as whom the machine of a channel acts elsewhere, and its timers at home.
 func UserOf(n channel.Name) string { return systemPrefix + string(n) }
 
@@ -67,5 +73,8 @@ func IsTimer(c channel.Command) bool { return c.User == UserOf(c.Channel) }
 // SentBy is the channel whose machine sent a command.
 func SentBy(c channel.Command) (channel.Name, bool) {
 	n, ok := strings.CutPrefix(c.User, systemPrefix)
-	return channel.Name(n), ok
+	if !ok || c.User == PresenceUser {
+		return "", false
+	}
+	return channel.Name(n), true
 }

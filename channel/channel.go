@@ -46,7 +46,7 @@ type Command struct {
 	Time    time.Time     // never decreasing within a channel, millisecond precision
 	Head    uint64        // offset of the log before the command: the first Logged event gets the next one
 	Waited  time.Duration // between asking and Time; not kept
-	Lost    time.Duration // of the time since the channel's previous command: how long its service could do nothing; kept
+	Lost    time.Duration // of the time since the last command that changed the channel: how long its service could do nothing; kept
 	Age     time.Duration // time since the asker first sent this ID, by its own clock; not kept
 	Seed    [32]byte      // chance
 	Binary  bool
