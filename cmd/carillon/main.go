@@ -16,6 +16,7 @@ import (
 
 	"carillon/bench"
 	"carillon/config"
+	"carillon/plan"
 )
 
 // version is set by the linker: -ldflags "-X main.version=v1.2.3".
@@ -37,6 +38,7 @@ type commands struct {
 	Replay replayCommand        `cmd:"" group:"care" help:"Prove what is kept of a service's channel."`
 
 	Bench      bench.Command     `cmd:"" group:"tools" help:"Put load on a server and measure it."`
+	Plan       plan.Command      `cmd:"" group:"tools" help:"Reckon how many machines a load takes."`
 	Explain    explainCommand    `cmd:"" group:"tools" help:"Say what an error or close code means, and what to do."`
 	Echo       echoCommand       `cmd:"" group:"tools" help:"Run a WebSocket echo server for conformance tools."`
 	Completion completionCommand `cmd:"" group:"tools" help:"Print the completion of a shell."`

@@ -71,11 +71,12 @@ var importTable = []importRow{
 
 	{pkg: "client", may: []string{"wire", "channel"}, never: []string{"database/sql"}, why: "a client must be importable without the server"},
 	{pkg: "bench", may: []string{"client", "wire", "channel"}, never: []string{"database/sql"}, why: "load comes from outside, as from anybody"},
+	{pkg: "plan", may: []string{"backbone", "channel"}, never: outside, why: "it reckons and draws lots; that channels fall as in a cluster is what it shares with one"},
 	{pkg: "config", may: []string{"channel"}, never: []string{"database/sql"}, why: "settings are data; doctor looks at ports and disks"},
 	{pkg: "web", never: []string{"database/sql"}, why: "pages are files with a handler; what they show comes over the client protocol"},
 	{pkg: "node", may: []string{"..."}, not: []string{"cmd/*", "bench", "sim", "internal/rules"}, why: "the only place that knows everything"},
 	{pkg: "sim", may: []string{"..."}, not: []string{"cmd/*", "bench", "internal/rules"}, why: "a cluster in one process is wired like a node"},
-	{pkg: "cmd/carillon", may: []string{"node", "client", "config", "wire", "channel", "bench", "gateway/auth", "gateway/transport", "gateway/transport/ws", "observe"}, never: []string{"database/sql"},
+	{pkg: "cmd/carillon", may: []string{"node", "client", "config", "wire", "channel", "bench", "plan", "gateway/auth", "gateway/transport", "gateway/transport/ws", "observe"}, never: []string{"database/sql"},
 		why: "commands start a node or are a client; echo runs the parser alone, token create signs with the code that checks"},
 	{pkg: "internal/rules", never: outside, why: "it judges the others"},
 	{pkg: "internal/servertest", never: []string{"database/sql"}, why: "real servers for anybody's tests; the product uses nothing of it"},

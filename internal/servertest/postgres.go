@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -70,6 +71,42 @@ func (p *Postgres) DSN() string { return p.Database("postgres") }
 // Database is how to reach a database.
 func (p *Postgres) Database(name string) string {
 	return "postgres://postgres@" + p.Address + "/" + name + "?sslmode=disable"
+}
+
+// Freeze halts the server and the processes that serve its connections.
+func (p *Postgres) Freeze() {
+	p.t.Helper()
+	halted := p.signalAll(syscall.SIGSTOP)
+	p.t.Cleanup(func() { // what is halted does not notice that its server is gone
+		for _, pid := range halted {
+			_ = syscall.Kill(pid, syscall.SIGCONT)
+		}
+	})
+}
+
+// Thaw lets a frozen server go on.
+func (p *Postgres) Thaw() {
+	p.t.Helper()
+	p.signalAll(syscall.SIGCONT)
+}
+
+// signalAll reaches the children too, of which each leads a group of its own. The parent comes first, so that none is added.
+func (p *Postgres) signalAll(s syscall.Signal) (children []int) {
+	p.t.Helper()
+	p.signal(s)
+	parent := strconv.Itoa(p.PID())
+	all, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range all {
+		b, err := os.ReadFile(path)
+		_, rest, ok := strings.Cut(string(b), ") ") // behind the name: the state, then the parent
+		if fields := strings.Fields(rest); err != nil || !ok || len(fields) < 2 || fields[1] != parent {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil && syscall.Kill(pid, s) == nil {
+			children = append(children, pid)
+		}
+	}
+	return children
 }
 
 // Create makes a fresh database and returns how to reach it: cheaper than a server of one's own.
