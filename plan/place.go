@@ -35,7 +35,7 @@ func Channels(n, masters int, skew float64, seed uint64) Spread {
 }
 
 // master is where a partition lies: slots are dealt out in even ranges, and partitions lie evenly among the slots.
-func master(partition, masters int) int { return partition * masters / backbone.Partitions }
+func master(partition, masters int) int { return partition * masters / backbone.Partitions } // 0 to masters-1
 
 // Reached draws lots for the gateways that one record reaches, on average: a number of subscribers, each of whom is on any
 // of the gateways. It is what Copies reckons.

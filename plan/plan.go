@@ -46,7 +46,7 @@ func Measured() Costs {
 	return Costs{
 		Delivery: 7.4, Publish: 35, Receive: 4, Open: 95, Idle: 0.3,
 		Connection: 6.6*1024 + 4.7*1024, TLS: 12 * 1024,
-		Append: 10, Copy: 1.6, Spare: 0.4,
+		Append: 16, Copy: 1.6, Spare: 0.4,
 	}
 }
 

@@ -60,8 +60,13 @@ func (c *Command) Run() error {
 		s := Channels(200_000, a.Redis, skew, 1)
 		row(fmt.Sprintf("200,000 channels, skew %.1f", skew), "the busiest Redis has %.2f × the mean; the hottest channel is %.1f %% of all", s.Peak, 100*s.Hottest)
 	}
-	if a.Redis > backbone.Partitions/4 {
-		row("mind", "channels fall into %d partitions, and more than %d masters would share them unevenly", backbone.Partitions, backbone.Partitions/4)
+	anywhere, hashed := Devices(a.Gateways, 3, 0, 5000, 1)
+	row("a user with 3 devices", "is on %.2f gateways, on %.2f where the proxy hashes by user", anywhere, hashed)
+	switch {
+	case a.Redis > backbone.Partitions:
+		row("mind", "channels fall into %d partitions: more masters than that have nothing to do; split the namespaces over several clusters", backbone.Partitions)
+	case a.Redis > backbone.Partitions/4:
+		row("mind", "channels fall into %d partitions, and more than %d masters share them unevenly", backbone.Partitions, backbone.Partitions/4)
 	}
 	return t.Flush()
 }
