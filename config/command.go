@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -134,7 +135,7 @@ type DoctorCommand struct{ Flags }
 
 // Help is shown by --help.
 func (DoctorCommand) Help() string {
-	return `Looks at this machine with the eyes of the configuration: open files, backlog, ports, clock, data folder, secrets, memory. Each line says ok, warn or fail, and what to set. It writes and removes one small file in the data folder. The exit code is 1 if anything fails.
+	return `Looks at this machine with the eyes of the configuration: open files, backlog, ports, clock, data folder, secrets, memory; and at the Redis and the Postgres that it names: version, persistence, eviction, buffers, replicas, rights, clocks. Each line says ok, warn or fail, and what to set. It writes and removes one small file in the data folder and one key in Redis. The exit code is 1 if anything fails.
 
 Example:
 
@@ -147,5 +148,12 @@ func (d *DoctorCommand) Run(k *kong.Context) error {
 	if err != nil {
 		return err
 	}
-	return WriteFindings(k.Stdout, Examine(&l.Config, Gather(&l.Config)))
+	found := Examine(&l.Config, Gather(&l.Config))
+	if r := &l.Config.Redis; r.URL != "" {
+		found = append(found, ExamineRedis(GatherRedis(context.Background(), RedisAccess{r.URL, r.Username, string(r.Password.Reveal()), r.Prefix}))...)
+	}
+	if p := &l.Config.Postgres; p.URL.IsSet() {
+		found = append(found, ExaminePostgres(GatherPostgres(context.Background(), string(p.URL.Reveal())))...)
+	}
+	return WriteFindings(k.Stdout, found)
 }

@@ -15,12 +15,16 @@ import (
 type Config struct {
 	Listen         string      `key:"listen" default:":8000" format:"address" fixed:"the socket is bound at the start" help:"Where clients connect: HOST:PORT, or :PORT for every address of this machine."`
 	InternalListen string      `key:"internal_listen" default:"127.0.0.1:8001" format:"address" fixed:"the socket is bound at the start" help:"Where operators and servers connect: health, metrics, server API, console, profiles."`
+	Node           string      `key:"node" default:"" max:"64" format:"word" fixed:"a node keeps its name while it runs" help:"Name of this node in lists and log lines; none: that of the machine. Nodes on one machine need different ones to be told apart."`
+	Roles          []string    `key:"roles" default:"gateway, worker, api" format:"roles" max:"3" fixed:"sockets and services would change hands while people use them" help:"What this node does: gateway (sockets of clients), worker (runs services), api (HTTP), in any mix; less than all of them takes redis.url, where the nodes meet."`
 	Data           string      `key:"data" default:"" format:"path" fixed:"what lasts would be left behind in the old folder" help:"Folder of what must outlive the server; without it everything is kept in memory and forgotten."`
 	Secret         Secret      `key:"secret" min:"32" max:"1024" live:"at once" help:"Key of HS256 tokens that this server makes itself, or whoever else knows it."`
 	ServerKeys     []ServerKey `key:"server_keys" max:"8" live:"at once" help:"Keys with which other servers use the server API; none: it is closed."`
 	Origins        []string    `key:"origins" default:"" format:"origin" max:"256" live:"new connections" help:"Web pages that may connect and call the API, as scheme://host[:port]; none: only those of the same origin; * alone: all."`
 	TrustedProxies []string    `key:"trusted_proxies" default:"" format:"cidr" max:"256" live:"new connections" help:"Networks of the proxies in front, as CIDR or single address; only they are believed about the address of a client."`
 
+	Redis      Redis                `key:"redis" fixed:"the nodes would part while people talk across them" help:"Where several nodes meet: what they tell each other, and the logs of plain channels. Redis 7.0 or later, or Valkey; without it the node is alone."`
+	Postgres   Postgres             `key:"postgres" fixed:"what lasts would be left behind in the old database" help:"Where durable namespaces and services are kept for all nodes; without it they are in the folder data, for one node."`
 	Log        Log                  `key:"log" help:"Log lines, on standard error."`
 	TLS        TLS                  `key:"tls" help:"Encryption of the public listener; without it a proxy in front should encrypt."`
 	Auth       Auth                 `key:"auth" help:"Who is let in."`
@@ -30,6 +34,19 @@ type Config struct {
 	Drain      Drain                `key:"drain" live:"at once" help:"How connections end with the server."`
 	Services   []string             `key:"services" default:"" format:"word" max:"16" fixed:"channels would change hands while people are in them" help:"Applications that run here, each in the namespace of its name, such as chat; none: every namespace is plain publish and subscribe."`
 	Namespaces map[string]Namespace `key:"namespaces" max:"1024" help:"What the channels NAME:… promise; the entry default holds for all others, and for what an entry leaves out."`
+}
+
+// Redis is what nodes share of one, alone, under Sentinels or as a Cluster.
+type Redis struct {
+	URL      string `key:"url" default:"" format:"redis" help:"How to reach it: redis://HOST:PORT, or rediss:// with TLS; its parameter addr, which may be given several times, names further nodes of a Cluster, and master_set=NAME makes all of them Sentinels. None: this node is alone."`
+	Username string `key:"username" default:"" max:"256" format:"word" help:"User of its ACL; none: its default user."`
+	Password Secret `key:"password" help:"Password of that user."`
+	Prefix   string `key:"prefix" default:"carillon" max:"64" format:"keys" help:"What all keys and subjects begin with, so that several clusters can share a Redis."`
+}
+
+// Postgres is a database that the nodes share.
+type Postgres struct {
+	URL Secret `key:"url" format:"postgres" help:"How to reach the database, with user and password: postgres://USER:PASSWORD@HOST:PORT/NAME?sslmode=verify-full."`
 }
 
 // Log says what is logged.

@@ -16,15 +16,21 @@ var formats = map[string]func(string) error{
 	"address": checkAddress,
 	"cidr":    checkNetwork,
 	"https":   checkHTTPS,
+	"keys":    checkKeys,
 	"origin":  checkOrigin,
 	"path":    checkPath,
-	"prefix":  checkPrefix,
-	"word":    checkWord,
+
+	"postgres": checkPostgres,
+	"prefix":   checkPrefix,
+	"redis":    checkRedis,
+	"roles":    checkRole,
+	"word":     checkWord,
 }
 
 // formatNames are what people call them, in place of "text" or "texts".
 var formatNames = map[string]string{
 	"actions": "actions", "address": "HOST:PORT", "cidr": "networks", "https": "https address", "origin": "origins", "path": "path",
+	"redis": "redis address", "roles": "roles",
 }
 
 func checkWord(s string) error {

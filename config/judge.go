@@ -63,6 +63,7 @@ func (l *loader) judge() {
 	l.judgeListeners(c)
 	l.judgeTLS(c)
 	l.judgeNamespaces(c)
+	l.judgeCluster(c)
 	l.judgeAuth(c)
 	l.judgeServerKeys(c)
 	if c.Drain.Window > c.Drain.Timeout {
@@ -122,8 +123,8 @@ func (l *loader) judgeTLS(c *Config) {
 func (l *loader) judgeNamespaces(c *Config) {
 	for _, name := range names(reflect.ValueOf(c.Namespaces)) {
 		n, path := c.Namespaces[name], "namespaces."+name
-		if n.Durable && c.Data == "" {
-			l.refuse([]string{path + ".durable", "data"}, "needs a folder to keep records in: set data")
+		if n.Durable && c.Data == "" && !c.Postgres.URL.IsSet() && c.Redis.URL == "" {
+			l.refuse([]string{path + ".durable", "data"}, "needs a folder to keep records in: set data, or postgres.url")
 		}
 		if !n.Durable && n.Retention.Records == 0 && n.Retention.Bytes == 0 {
 			l.refuse([]string{path + ".retention.records", path + ".retention.bytes", path + ".durable"}, "has no bound, and neither has retention.bytes: a log in memory needs one of them")

@@ -164,7 +164,7 @@ func (l *loader) set(s *spec, v reflect.Value, path string, at Source, text stri
 	value, err := s.parseValue(text)
 	switch {
 	case err == nil:
-	case s.asFile || s.Format == "https" && strings.Contains(text, "@"):
+	case s.asFile || (s.Format == "https" || s.Format == "redis") && strings.Contains(text, "@"):
 		l.fail(path, at, "%s", err)
 	default:
 		l.fail(path, at, "%s %s", shown(text), err)

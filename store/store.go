@@ -1,5 +1,6 @@
-// Package store owns what lies on disk: the schema of each database and its migrations, and how long things must be kept
-// there. It opens no database and runs no query; store/sqlite does. Start with SQLite.
+// Package store owns what lies on disk: the schema of each database and its migrations, how long things must be kept there,
+// and the form of rows and the judgement of what was read that every dialect shares. It opens no database and runs no query;
+// store/sqlite and store/postgres do. Start with SQLite.
 package store
 
 import (
@@ -12,10 +13,15 @@ import (
 var migrations embed.FS
 
 // SQLite are the goose migrations of a SQLite database, in the root of the file system.
-func SQLite() fs.FS {
-	sub, err := fs.Sub(migrations, "migrations/sqlite")
+func SQLite() fs.FS { return dialect("migrations/sqlite") }
+
+// Postgres are those of a Postgres database.
+func Postgres() fs.FS { return dialect("migrations/postgres") }
+
+func dialect(folder string) fs.FS {
+	sub, err := fs.Sub(migrations, folder)
 	if err != nil {
-		panic(err) // the path is a constant of this file
+		panic(err) // the folder is a constant of this file
 	}
 	return sub
 }

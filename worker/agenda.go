@@ -229,6 +229,10 @@ func (a *agent) note(ctx context.Context, now time.Time) {
 func (a *agent) trouble(ctx context.Context, err error) {
 	if ctx.Err() == nil && !errors.Is(err, journal.ErrFenced) { // the loop finds that out by itself
 		a.l.w.log.Warn("timers and sends wait: the agenda cannot be used", "shard", a.l.shard.Number(), "cause", err)
+		select {
+		case a.l.suspect <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -254,6 +258,7 @@ func (a *agent) study(ctx context.Context, now time.Time) {
 		a.look = now.Add(firstRetry * 5)
 		return
 	}
+	a.l.w.tenures.looked(a.l, earliest(due, next))
 	if !next.IsZero() && next.Before(a.look) {
 		a.look = next
 	}
@@ -278,6 +283,16 @@ func (a *agent) study(ctx context.Context, now time.Time) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// earliest is the time of the first timer of a look at the agenda; zero: there is none.
+func earliest(due []journal.Due, next time.Time) time.Time {
+	for i := range due {
+		if due[i].Ticket == 0 && (next.IsZero() || due[i].At.Before(next)) {
+			next = due[i].At
+		}
+	}
+	return next
 }
 
 // take puts a send on its road, once, or passes it over while its target has enough.

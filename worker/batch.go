@@ -2,7 +2,9 @@ package worker
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"carillon/app"
@@ -20,6 +22,8 @@ type item struct {
 	ticket  uint64
 	also    []uint64 // tickets of duplicates that wait for the same answer
 	attempt int
+	came    time.Time // on the desk
+	taken   time.Time // in hand
 	timer   bool
 	due     time.Time // of a timer
 	stamped bool
@@ -31,6 +35,7 @@ type item struct {
 	// What it came to, once applied.
 	home    *resident
 	change  int // place in batch.changes; -1: a question
+	applied time.Time
 	version journal.Version
 	reply   channel.Reply
 	sends   bool
@@ -66,6 +71,9 @@ func weight(c *journal.Change) int {
 	}
 	for i := range c.Sends {
 		n += len(c.Sends[i].Body)
+	}
+	for i := range c.Rows {
+		n += len(c.Rows[i].Body)
 	}
 	return n
 }
@@ -115,11 +123,15 @@ func (l *loop) prepare() {
 // putBack has items wait again, before the rest; after an error of the store for a while, or not at all any more.
 func (l *loop) putBack(some, rest []*item, err error) {
 	back := make([]*item, 0, len(some)+len(rest))
+	now := l.w.o.Clock()
+	if err != nil && len(some) > 0 {
+		l.failed(some[0].came, now)
+	}
 	for _, it := range some {
 		if err != nil {
 			it.tries++
 		}
-		if it.tries <= maxTries {
+		if err == nil || it.tries <= maxTries && now.Sub(it.taken) < maxHand {
 			back = append(back, it)
 		} else if it.doubted {
 			l.answer(it, channel.Reply{}, journal.ErrUnconfirmed)
@@ -174,7 +186,9 @@ func (l *loop) seen(some []*item) ([]journal.Known, error) {
 	if !ask {
 		return nil, nil
 	}
-	return l.w.o.Stage.Seen(l.ctx, cs)
+	ctx, cancel := context.WithTimeout(l.ctx, stalled)
+	defer cancel()
+	return l.w.o.Stage.Seen(ctx, cs)
 }
 
 // apply takes a step of the item's machine and puts what it came to into the next batch. Its errors are the store's.
@@ -203,20 +217,30 @@ func (l *loop) apply(it *item) error {
 		l.answer(it, channel.Reply{}, err)
 		return nil
 	}
-	l.stamp(it, home, now)
+	own := l.w.troubles.own(n)
+	l.stamp(it, home, now, own)
 	if it.failing || max(it.attempt, l.w.troubles.attempts(keyOf(&it.cmd))+1) >= maxAttempts {
 		l.fail(it, home)
 		return nil
 	}
+	if !it.timer {
+		l.w.o.Waits.Record(now.Sub(it.came))
+	}
 	l.watch.who.Store(it)
-	l.watch.since.Store(int64(time.Since(l.w.began)) + 1)
+	began := time.Now()
+	l.watch.since.Store(int64(began.Sub(l.w.began)) + 1)
 	out, err := step(home.machine, it.cmd)
 	l.watch.since.Store(0)
+	it.applied = time.Now()
+	l.w.o.Steps.Record(it.applied.Sub(began))
 	if l.watch.left.Load() {
 		return nil
 	}
 	if err == nil {
 		err = l.put(it, home, &out)
+	}
+	if err == nil && !own.from.IsZero() {
+		l.w.troubles.recovered(n, now)
 	}
 	if err != nil {
 		l.w.troubles.blame(keyOf(&it.cmd), now)
@@ -231,7 +255,9 @@ func (l *loop) home(n channel.Name, now time.Time) (*resident, error) {
 	if r := l.cache.get(n, now); r != nil {
 		return r, nil
 	}
-	r, err := l.w.load(l.ctx, n)
+	ctx, cancel := context.WithTimeout(l.ctx, stalled)
+	defer cancel()
+	r, err := l.w.load(ctx, n)
 	var f *failure
 	switch {
 	case errors.As(err, &f) || errors.Is(err, journal.ErrDamaged):
@@ -247,8 +273,8 @@ func (l *loop) home(n channel.Name, now time.Time) (*resident, error) {
 	return r, nil
 }
 
-// stamp gives the command its time and its chance, once, and its place.
-func (l *loop) stamp(it *item, home *resident, now time.Time) {
+// stamp gives the command its time and its chance, once, and its place. own is a time in which the channel was stopped.
+func (l *loop) stamp(it *item, home *resident, now time.Time, own span) {
 	c := &it.cmd
 	if !it.stamped {
 		it.stamped = true
@@ -262,11 +288,13 @@ func (l *loop) stamp(it *item, home *resident, now time.Time) {
 		c.Time = home.time
 	}
 	c.Head = home.offset
+	c.Lost = l.out.lost(home.changed, c.Time, own)
 }
 
 // fail commits the refusal of a command that its service fails on.
 func (l *loop) fail(it *item, home *resident) {
 	it.failing = true
+	l.w.troubles.recovered(home.name, it.cmd.Time)
 	l.w.counts.failed.Add(1)
 	l.w.log.Error("the service fails on a command; it is refused for good", "channel", it.cmd.Channel, "user", it.cmd.User, "id", it.cmd.ID)
 	l.refuse(it, home, codeFailed, nil)
@@ -321,7 +349,7 @@ func (l *loop) put(it *item, home *resident, out *app.Outcome) error {
 	home.version++
 	fill(&c, out, home.version)
 	home.offset += logged(c.Events)
-	home.wakeAt = out.WakeAt
+	home.wakeAt, home.changed = out.WakeAt, it.cmd.Time
 	it.reply, it.sends, it.wakeAt = c.Reply, len(c.Sends) > 0, out.WakeAt
 	l.enter(it, home, &c)
 	return nil
@@ -361,6 +389,10 @@ func fill(c *journal.Change, out *app.Outcome, v journal.Version) {
 	for i := range out.Sends {
 		s := &out.Sends[i]
 		c.Sends = append(c.Sends, channel.Command{Channel: s.Channel, Binary: s.Binary, Body: s.Body})
+	}
+	c.Rows = slices.Clone(out.Rows)
+	for i := range c.Rows {
+		c.Rows[i].Terms = slices.Clone(c.Rows[i].Terms)
 	}
 	for _, a := range out.Access {
 		c.Access = append(c.Access, channel.Access{Channel: c.Channel, User: a.User, Rights: a.Rights, Version: uint64(v)})

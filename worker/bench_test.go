@@ -12,6 +12,7 @@ import (
 	"carillon/app"
 	"carillon/bus/local"
 	"carillon/channel"
+	"carillon/internal/servertest"
 	"carillon/journal"
 	"carillon/store/sqlite"
 	"carillon/worker"
@@ -46,13 +47,29 @@ func benchStore(b *testing.B) *sqlite.Store {
 }
 
 // BenchmarkCommands asks with a window of commands open, as many clients do, through desk, worker and a SQLite file.
-func BenchmarkCommands(b *testing.B) {
+func BenchmarkCommands(b *testing.B) { benchCommands(b, func() truth { return benchStore(b) }) }
+
+// BenchmarkPostgresCommands does so over a Postgres on the same machine, which syncs what it commits.
+func BenchmarkPostgresCommands(b *testing.B) {
+	at := servertest.StartPostgres(b, "shared_buffers=256MB", "max_wal_size=4GB")
+	made := 0
+	benchCommands(b, func() truth {
+		made++
+		s, err := openTruth(at.Create(fmt.Sprintf("bench%d", made)))
+		if err != nil {
+			b.Fatal(err)
+		}
+		return s
+	})
+}
+
+func benchCommands(b *testing.B, begin func() truth) {
 	for _, c := range []struct {
 		name             string
 		channels, window int
-	}{{"many", 1000, 2000}, {"hot", 1, 1000}, {"alone", 1, 1}} {
+	}{{"many", 1000, 2000}, {"wide", 2000, 8000}, {"hot", 1, 1000}, {"alone", 1, 1}} {
 		b.Run(c.name, func(b *testing.B) {
-			store, desk := benchStore(b), local.NewDesk()
+			store, desk := begin(), local.NewDesk()
 			w, err := worker.New(worker.Options{Service: plainService(), Stage: store, Agenda: store, Desk: desk, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 			if err != nil {
 				b.Fatal(err)

@@ -36,7 +36,13 @@ func (l *loop) settle(b *batch) error {
 	if errors.Is(b.err, journal.ErrFenced) || errors.Is(b.err, journal.ErrClosed) {
 		return b.err // whoever has the shard next is handed what is not answered
 	}
-	l.w.log.Warn("a commit failed", "shard", l.shard.Number(), "changes", len(b.changes), "cause", b.err)
+	if l.fails == 0 || len(b.changes) > 0 {
+		l.w.log.Warn("a commit failed", "shard", l.shard.Number(), "changes", len(b.changes), "cause", b.err)
+	}
+	if storeFails(b) {
+		now := l.w.o.Clock()
+		l.failed(b.came(now), now)
+	}
 	behind := l.retract(b)
 	var back []*item
 	switch {
@@ -71,7 +77,7 @@ func (l *loop) settle(b *batch) error {
 
 // succeed answers a batch in its order; heads follow it, so that a question names the one it saw.
 func (l *loop) succeed(b *batch) {
-	l.pause = 0
+	l.recovered()
 	l.limit = min(2*l.limit, MaxBatch)
 	l.w.counts.commits.Add(1)
 	var wake time.Time
@@ -112,6 +118,7 @@ func (l *loop) succeed(b *batch) {
 	if l.agent != nil && (poke || !wake.IsZero()) {
 		l.agent.hint(poke, wake)
 	}
+	l.w.tenures.armed(l, wake)
 	if stale != nil {
 		l.stale(b)
 	}
@@ -133,6 +140,10 @@ func (l *loop) committed(it *item) {
 		l.w.counts.refused.Add(1)
 	default:
 		l.w.counts.commands.Add(1)
+		l.w.troubles.went(home.name)
+	}
+	if !it.applied.IsZero() {
+		l.w.o.Stores.Since(it.applied)
 	}
 	it.reply.At = home.head
 	l.answer(it, it.reply, nil)
@@ -160,10 +171,11 @@ func (l *loop) stale(b *batch) {
 
 // doubt gives the items of a batch that can be done again: the store tells those that were done after all by their id.
 func (l *loop) doubt(b *batch) (back []*item) {
+	now := l.w.o.Clock()
 	for _, it := range b.items {
 		it.tries++
 		it.doubted = true
-		if it.tries > maxTries || it.cmd.ID == "" && it.change >= 0 {
+		if it.tries > maxTries || it.cmd.ID == "" && it.change >= 0 || now.Sub(it.taken) >= maxHand {
 			l.answer(it, channel.Reply{}, journal.ErrUnconfirmed)
 			continue
 		}

@@ -7,7 +7,7 @@ type counts struct {
 	commands, refused, questions, duplicates atomic.Uint64
 	commits, failures, loads, replayed       atomic.Uint64
 	snapshots, passivated, panics, slow      atomic.Uint64
-	failed, timers, sends, resends           atomic.Uint64
+	failed, timers, sends, resends, turned   atomic.Uint64
 	machines                                 atomic.Int64
 }
 
@@ -26,6 +26,7 @@ type Stats struct {
 	Panics     uint64 // steps that panicked, or came to what no outcome may be
 	Slow       uint64 // steps that took too long
 	Failed     uint64 // commands answered bus.ErrFailed
+	Unserved   uint64 // commands answered bus.ErrUnavailable at once, while the store could not be reached
 	Timers     uint64 // timers taken in hand
 	Sends      uint64 // commands to other channels that got a final reply
 	Resends    uint64 // attempts to send that did not
@@ -39,7 +40,7 @@ func (w *Worker) Stats() Stats {
 		Commands: c.commands.Load(), Refused: c.refused.Load(), Questions: c.questions.Load(), Duplicates: c.duplicates.Load(),
 		Commits: c.commits.Load(), Failures: c.failures.Load(), Loads: c.loads.Load(), Replayed: c.replayed.Load(),
 		Snapshots: c.snapshots.Load(), Passivated: c.passivated.Load(), Panics: c.panics.Load(), Slow: c.slow.Load(),
-		Failed: c.failed.Load(), Timers: c.timers.Load(), Sends: c.sends.Load(), Resends: c.resends.Load(),
+		Failed: c.failed.Load(), Unserved: c.turned.Load(), Timers: c.timers.Load(), Sends: c.sends.Load(), Resends: c.resends.Load(),
 		Machines: c.machines.Load(),
 	}
 }

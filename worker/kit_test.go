@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"carillon/bus/local"
 	"carillon/channel"
 	"carillon/journal"
+	"carillon/store/postgres"
 	"carillon/store/sqlite"
 	"carillon/worker"
 
@@ -142,10 +144,35 @@ func (m *tally) told(out app.Outcome) app.Outcome {
 	return out
 }
 
+// truth is a store of any kind.
+type truth interface {
+	journal.Reader
+	journal.Stage
+	journal.Agenda
+	watched
+	Close() error
+}
+
+// watched is what others than the worker ask of it.
+type watched interface {
+	journal.Trail
+	journal.Archive
+	journal.Finder
+	journal.Pulse
+}
+
+// openTruth opens the store at an address of Postgres, or in a folder.
+func openTruth(where string) (truth, error) {
+	if strings.HasPrefix(where, "postgres://") {
+		return postgres.Open(context.Background(), where, postgres.Options{Policies: policy})
+	}
+	return sqlite.Open(context.Background(), where, sqlite.Options{Policies: policy})
+}
+
 // world is a store, a desk and a worker.
 type world struct {
 	testing.TB
-	store *sqlite.Store
+	store truth
 	desk  *local.Desk
 	s     script
 	o     worker.Options
@@ -154,9 +181,15 @@ type world struct {
 	ids   atomic.Int64
 }
 
-// open makes a world in memory with a running worker; change may alter its options first.
+// open makes a world in memory, or over Postgres in TestOverPostgres, with a running worker; change may alter its options first.
 func open(t testing.TB, change func(*world)) *world {
-	s, err := sqlite.OpenMemory(context.Background(), sqlite.Options{Policies: policy})
+	var s truth
+	var err error
+	if dsn := database(t); dsn != "" {
+		s, err = openTruth(dsn)
+	} else {
+		s, err = sqlite.OpenMemory(context.Background(), sqlite.Options{Policies: policy})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +198,7 @@ func open(t testing.TB, change func(*world)) *world {
 
 func policy(channel.Name) channel.Policy { return channel.Policy{Durable: true, Service: true} }
 
-func openOn(t testing.TB, s *sqlite.Store, change func(*world)) *world {
+func openOn(t testing.TB, s truth, change func(*world)) *world {
 	x := &world{TB: t, store: s, desk: local.NewDesk()}
 	x.o = worker.Options{Service: x.s.service("tally"), Stage: s, Agenda: s, Desk: x.desk, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	if change != nil {
@@ -294,6 +327,8 @@ type stage struct {
 	before func(f journal.Fence, cs []journal.Change) error // of Commit; an error is returned, and nothing committed
 	after  func(f journal.Fence, cs []journal.Change) error // of Commit: an error is returned, although it was committed
 	seen   func() error
+	hang   bool  // Seen and Load wait until their context ends
+	claim  error // of Claim
 }
 
 func (s *stage) set(change func(*stage)) {
@@ -308,7 +343,39 @@ func (s *stage) hooks() (before, after func(journal.Fence, []journal.Change) err
 	return s.before, s.after, s.seen
 }
 
+// hung waits for the end of ctx, if that is wanted.
+func (s *stage) hung(ctx context.Context) error {
+	s.mu.Lock()
+	hang := s.hang
+	s.mu.Unlock()
+	if !hang {
+		return nil
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (s *stage) Load(ctx context.Context, n channel.Name) (journal.State, error) {
+	if err := s.hung(ctx); err != nil {
+		return journal.State{}, err
+	}
+	return s.Stage.Load(ctx, n)
+}
+
+func (s *stage) Claim(ctx context.Context, service string, shard int) (journal.Fence, error) {
+	s.mu.Lock()
+	err := s.claim
+	s.mu.Unlock()
+	if err != nil {
+		return journal.Fence{}, err
+	}
+	return s.Stage.Claim(ctx, service, shard)
+}
+
 func (s *stage) Seen(ctx context.Context, cs []channel.Command) ([]journal.Known, error) {
+	if err := s.hung(ctx); err != nil {
+		return nil, err
+	}
 	if _, _, seen := s.hooks(); seen != nil {
 		if err := seen(); err != nil {
 			return nil, err

@@ -29,29 +29,43 @@ type loop struct {
 	ctx   context.Context // of storage: it does not end with the lease
 	cache *cache
 	agent *agent // nil without an agenda
+	out   *outages
 
 	waiting []*item              // taken, not applied; in order
 	inHand  map[key]*item        // everything taken that has an id
 	next    *batch               // applied, waits for the commit in flight
 	flight  *batch               // in the hands of commits
 	orphans map[channel.Name]int // changes not committed yet of machines that are not in memory any more
-	out     []bus.Answered
+	answers []bus.Answered
 
 	limit   int  // items in a batch: less than MaxBatch while a culprit is looked for
 	probing bool // commands may come that others failed on: they are taken one by one
 	asked   bool // wants was told how many to take
-	pause   time.Duration
-	until   time.Time // nothing is prepared before; zero: at once
 	ending  bool
 
+	health
+	lines
+	crew sync.WaitGroup
+
+	watch watch
+}
+
+// health is how the store does, as the loop has seen it.
+type health struct {
+	pause time.Duration
+	until time.Time // nothing is prepared before; zero: at once
+	fails int       // of the store, one after the other
+	sent  time.Time // when the commit in flight was sent off
+}
+
+// lines join the loop to those who work for it.
+type lines struct {
 	wants   chan int
 	taken   chan []bus.Asked // nil: no more will come
 	commits chan *batch
 	settled chan *batch
 	timers  chan []journal.Due
-	crew    sync.WaitGroup
-
-	watch watch
+	suspect chan struct{} // the agent could not reach the store
 }
 
 // watch is what a loop lets others see of the step under way.
@@ -64,11 +78,13 @@ type watch struct {
 func newLoop(w *Worker, s bus.Shard) *loop {
 	shards := w.o.Stage.Shards()
 	return &loop{
-		w: w, shard: s,
+		w: w, shard: s, out: &w.outages[s.Number()],
 		cache:  newCache(max(w.o.Machines/shards, 1), max(w.o.MachineBytes/int64(shards), 1), func(n int64) { w.counts.machines.Add(n) }),
 		inHand: make(map[key]*item), orphans: make(map[channel.Name]int), next: &batch{}, limit: MaxBatch, probing: true,
-		wants: make(chan int, 1), taken: make(chan []bus.Asked, 1),
-		commits: make(chan *batch, 1), settled: make(chan *batch, 1), timers: make(chan []journal.Due),
+		lines: lines{
+			wants: make(chan int, 1), taken: make(chan []bus.Asked, 1), commits: make(chan *batch, 1), settled: make(chan *batch, 1),
+			timers: make(chan []journal.Due), suspect: make(chan struct{}, 1),
+		},
 	}
 }
 
@@ -96,7 +112,9 @@ func (l *loop) run(ctx context.Context) error {
 		l.agent = newAgent(l)
 		l.crew.Go(func() { l.agent.run(ctx) })
 	}
+	l.w.tenures.enter(l)
 	err := l.serve(ctx)
+	l.w.tenures.leave(l)
 	if err == nil {
 		l.keepAll()
 	}
@@ -111,18 +129,19 @@ func (l *loop) run(ctx context.Context) error {
 // claim raises the fence, trying until it can.
 func (l *loop) claim(ctx context.Context) (err error) {
 	for {
-		l.fence, err = l.w.o.Stage.Claim(ctx, l.w.o.Service.Name, l.shard.Number())
+		claiming, cancel := context.WithTimeout(ctx, stalled)
+		l.fence, err = l.w.o.Stage.Claim(claiming, l.w.o.Service.Name, l.shard.Number())
+		cancel()
 		if err == nil || ctx.Err() != nil {
+			if now := l.w.o.Clock(); err == nil {
+				l.out.add(now.Add(-l.fence.Away), now)
+				l.out.end(now) // one that this worker met when it had the shard before
+			}
 			return errors.Join(err, ctx.Err())
 		}
 		l.w.log.Warn("a shard cannot be claimed; it is tried again", "shard", l.shard.Number(), "cause", err)
 		l.backOff()
-		t := time.NewTimer(l.pause)
-		select {
-		case <-ctx.Done():
-		case <-t.C:
-		}
-		t.Stop()
+		l.turnAllAway(ctx, l.pause)
 	}
 }
 
@@ -146,8 +165,8 @@ func (l *loop) serve(ctx context.Context) error {
 			return nil
 		}
 		l.ask()
-		if !l.until.IsZero() {
-			again.Reset(time.Until(l.until))
+		if at := l.due(); !at.IsZero() {
+			again.Reset(time.Until(at))
 		}
 		select {
 		case as := <-l.taken:
@@ -158,9 +177,12 @@ func (l *loop) serve(ctx context.Context) error {
 			}
 		case due := <-timers:
 			l.takeTimers(due)
+		case <-l.suspect:
+			l.doubtStore(l.w.o.Clock())
 		case <-tick.C:
 			l.passivate()
 		case <-again.C:
+			l.look()
 		case <-done:
 			l.ending, done, timers = true, nil, nil // timers wait for the next owner
 		}
@@ -185,9 +207,9 @@ func (l *loop) work() {
 		case prepare:
 			l.prepare()
 		case l.flight == nil && !l.next.empty():
-			l.flight, l.next = l.next, &batch{}
-			fault.Point("worker.applied")
-			l.commits <- l.flight
+			l.send()
+		case ready && l.flight == nil && !l.ending && l.down():
+			l.send() // nothing but the fence: is the store back?
 		default:
 			return
 		}
@@ -206,7 +228,12 @@ func (l *loop) ask() {
 			room = 1
 		}
 	}
-	if l.asked || l.ending || room <= 0 || !l.until.IsZero() {
+	if l.refusing() {
+		room = MaxBatch // they are answered at once
+	} else if !l.until.IsZero() {
+		return
+	}
+	if l.asked || l.ending || room <= 0 {
 		return
 	}
 	l.asked = true
@@ -232,11 +259,17 @@ func (l *loop) take(as []bus.Asked) {
 		return
 	}
 	fault.Point("worker.taken")
+	now, refusing := l.w.o.Clock(), l.refusing()
 	for i := range as {
 		if as[i].Attempt == 1 {
 			l.probing = false
 		}
-		l.waiting = append(l.waiting, &item{cmd: as[i].Command, ticket: as[i].Ticket, attempt: as[i].Attempt})
+		it := &item{cmd: as[i].Command, ticket: as[i].Ticket, attempt: as[i].Attempt, taken: now, came: now.Add(-min(max(as[i].Command.Waited, 0), maxWaited))}
+		if refusing {
+			l.turnAway(it)
+			continue
+		}
+		l.waiting = append(l.waiting, it)
 	}
 }
 
@@ -244,8 +277,9 @@ func (l *loop) take(as []bus.Asked) {
 func (l *loop) takeTimers(due []journal.Due) {
 	fault.Point("worker.timer")
 	l.w.counts.timers.Add(uint64(len(due)))
+	now := l.w.o.Clock()
 	for i := range due {
-		l.waiting = append(l.waiting, &item{cmd: due[i].Command, timer: true, due: due[i].At, attempt: 1})
+		l.waiting = append(l.waiting, &item{cmd: due[i].Command, timer: true, due: due[i].At, attempt: 1, taken: now, came: now})
 	}
 }
 
@@ -260,10 +294,10 @@ func (l *loop) answer(it *item, r channel.Reply, err error) {
 			l.agent.fired(it.cmd.Channel, err)
 		}
 	} else {
-		l.out = append(l.out, bus.Answered{Ticket: it.ticket, Reply: r, Err: err})
+		l.answers = append(l.answers, bus.Answered{Ticket: it.ticket, Reply: r, Err: err})
 	}
 	for _, ticket := range it.also {
-		l.out = append(l.out, bus.Answered{Ticket: ticket, Reply: r, Err: err})
+		l.answers = append(l.answers, bus.Answered{Ticket: ticket, Reply: r, Err: err})
 	}
 	if it.listed {
 		delete(l.inHand, keyOf(&it.cmd))
@@ -272,13 +306,13 @@ func (l *loop) answer(it *item, r channel.Reply, err error) {
 
 // flush hands answers to the desk.
 func (l *loop) flush() {
-	if len(l.out) == 0 {
+	if len(l.answers) == 0 {
 		return
 	}
-	if err := l.shard.Answer(l.out); err != nil { // the askers will ask again
-		l.w.log.Warn("answers did not reach their askers", "shard", l.shard.Number(), "answers", len(l.out), "cause", err)
+	if err := l.shard.Answer(l.answers); err != nil { // the askers will ask again
+		l.w.log.Warn("answers did not reach their askers", "shard", l.shard.Number(), "answers", len(l.answers), "cause", err)
 	}
-	clear(l.out)
-	l.out = l.out[:0]
+	clear(l.answers)
+	l.answers = l.answers[:0]
 	fault.Point("worker.answered")
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -20,6 +22,7 @@ type resident struct {
 	offset  uint64           // of the head after all that was applied
 	head    channel.Position // committed
 	time    time.Time        // of the last command
+	changed time.Time        // of the last one that changed it
 	wakeAt  time.Time        // of the timer that version armed; zero: none
 	since   int              // commands after the last snapshot
 	size    int              // bytes of a snapshot, when it was last measured
@@ -72,12 +75,12 @@ func check(o *app.Outcome) error {
 	if o.Refused < 0 || o.Refused > 0 && o.ReadOnly {
 		return broken("outcome has the refusal code %d, and is read-only: %v", o.Refused, o.ReadOnly)
 	}
-	if (o.Refused > 0 || o.ReadOnly) && (len(o.Events) > 0 || len(o.Sends) > 0 || len(o.Access) > 0 || len(o.Erase) > 0 || !o.WakeAt.IsZero()) {
+	if (o.Refused > 0 || o.ReadOnly) && (len(o.Events) > 0 || len(o.Sends) > 0 || len(o.Access) > 0 || len(o.Rows) > 0 || len(o.Erase) > 0 || !o.WakeAt.IsZero()) {
 		return broken("outcome refuses or only reads, and yet changes something")
 	}
-	if len(o.Events) > app.MaxEvents || len(o.Sends) > app.MaxSends || len(o.Access) > app.MaxAccess || len(o.Erase) > app.MaxErase || len(o.Reply) > app.MaxReply {
-		return broken("outcome exceeds its bounds: %d events, %d sends, %d access, %d erase, %d bytes of reply",
-			len(o.Events), len(o.Sends), len(o.Access), len(o.Erase), len(o.Reply))
+	if len(o.Events) > app.MaxEvents || len(o.Sends) > app.MaxSends || len(o.Access) > app.MaxAccess || len(o.Rows) > app.MaxRows || len(o.Erase) > app.MaxErase || len(o.Reply) > app.MaxReply {
+		return broken("outcome exceeds its bounds: %d events, %d sends, %d access, %d rows, %d erase, %d bytes of reply",
+			len(o.Events), len(o.Sends), len(o.Access), len(o.Rows), len(o.Erase), len(o.Reply))
 	}
 	if len(o.Reply) > 0 && !text(o.Reply) {
 		return broken("outcome has a reply that is no JSON text")
@@ -102,10 +105,41 @@ func check(o *app.Outcome) error {
 			return broken("send %d to %q has no channel, or a body that is no JSON text", i, s.Channel)
 		}
 	}
+	for i := range o.Rows {
+		r := &o.Rows[i]
+		bytes += len(r.Body)
+		if why := checkRow(r); why != "" {
+			return broken("row %d, %s %q, %s", i, r.Kind, r.Key, why)
+		}
+	}
 	if bytes > app.MaxBytes {
 		return broken("outcome has %d bytes of bodies, more than %d", bytes, app.MaxBytes)
 	}
 	return nil
+}
+
+// checkRow tells what is wrong with a row; "": nothing.
+func checkRow(r *channel.Row) string {
+	switch {
+	case !isKind(r.Kind):
+		return "has a kind that is not 1 to 32 of a-z 0-9 . -"
+	case r.Key == "" || !word(r.Key):
+		return "has a key that is not 1 to 128 bytes of text"
+	case len(r.Terms) > channel.MaxTerms || slices.ContainsFunc(r.Terms, func(t string) bool { return t == "" || !word(t) }):
+		return "has too many terms, or one that is not 1 to 128 bytes of text"
+	case r.Body != nil && !text(r.Body):
+		return "has a body that is no JSON text"
+	}
+	return ""
+}
+
+func isKind(s string) bool {
+	return s != "" && len(s) <= channel.MaxKind && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789.-") == ""
+}
+
+// word tells text that any store can keep.
+func word(s string) bool {
+	return len(s) <= channel.MaxTerm && utf8.ValidString(s) && !strings.ContainsRune(s, 0)
 }
 
 func text(b []byte) bool { return json.Valid(b) && utf8.Valid(b) }
@@ -163,7 +197,7 @@ func (w *Worker) load(ctx context.Context, n channel.Name) (*resident, error) {
 		return nil, broken("the commands kept lead to %v, and the log ends at %v", head, st.Head)
 	}
 	return &resident{
-		name: n, machine: m, version: st.Version, offset: st.Head.Offset, head: st.Head, time: st.Time, wakeAt: st.WakeAt,
+		name: n, machine: m, version: st.Version, offset: st.Head.Offset, head: st.Head, time: st.Time, changed: st.Time, wakeAt: st.WakeAt,
 		since: len(st.Commands), size: len(st.Snapshot),
 	}, nil
 }

@@ -44,6 +44,7 @@ type trouble struct {
 	stops  int
 	until  time.Time
 	last   time.Time
+	down   span        // when it was stopped, until it took a step again; zero: all that is told
 	blamed map[key]int // attempts that failed
 }
 
@@ -81,6 +82,10 @@ func (ts *troubles) halt(n channel.Name, why string, now time.Time) (d time.Dura
 	defer ts.mu.Unlock()
 	t := ts.of(n, now)
 	t.why, t.stops = why, t.stops+1
+	if t.down.from.IsZero() {
+		t.down.from = now
+	}
+	t.down.to = time.Time{}
 	t.until = now.Add(ts.reload)
 	return ts.reload, t.stops <= maxReloads
 }
@@ -130,9 +135,49 @@ func (ts *troubles) stopped(n channel.Name, now time.Time) (time.Duration, bool)
 	return left, left > 0
 }
 
+// own is the time in which a channel was stopped, as far as no change has told its machine of it.
+func (ts *troubles) own(n channel.Name) span {
+	if !ts.any.Load() {
+		return span{}
+	}
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if t := ts.all[n]; t != nil {
+		return t.down
+	}
+	return span{}
+}
+
+// recovered notes that a channel that was stopped takes steps again.
+func (ts *troubles) recovered(n channel.Name, now time.Time) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if t := ts.all[n]; t != nil && t.down.to.IsZero() {
+		t.down.to = now
+	}
+}
+
+// went notes that a change of a channel was committed: its machine has been told.
+func (ts *troubles) went(n channel.Name) {
+	if !ts.any.Load() {
+		return
+	}
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if t := ts.all[n]; t != nil && !t.down.to.IsZero() {
+		t.down = span{}
+	}
+}
+
+// clear lets a channel begin anew. How long it was stopped is not forgotten.
 func (ts *troubles) clear(n channel.Name) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
+	t := ts.all[n]
+	if t != nil && !t.down.from.IsZero() {
+		*t = trouble{last: t.last, down: t.down, blamed: make(map[key]int)}
+		return
+	}
 	delete(ts.all, n)
 	ts.any.Store(len(ts.all) > 0)
 }

@@ -41,6 +41,7 @@ type Options struct {
 	Service app.Service
 	Stage   journal.Stage
 	Agenda  journal.Agenda // nil: no timers, and sends stay where they are
+	Pulse   journal.Pulse  // nil: a shard's next owner may take the time since its last change for an outage
 	Desk    bus.Desk
 	Clock   journal.Clock   // default time.Now
 	Chance  func(*[32]byte) // fills a seed; default crypto/rand
@@ -54,6 +55,9 @@ type Options struct {
 
 	Commits *observe.Histogram // time of each commit, failed ones included; may be nil
 	Batches *observe.Sizes     // changes of each commit; may be nil
+	Waits   *observe.Histogram // of each command: from asking until its step begins; may be nil
+	Steps   *observe.Histogram // of each step; may be nil
+	Stores  *observe.Histogram // of each command: from its step until it is answered; may be nil
 }
 
 func (o *Options) complete() error {
@@ -93,6 +97,8 @@ type Worker struct {
 	log      *slog.Logger
 	counts   counts
 	troubles troubles
+	outages  []outages // by shard
+	tenures  tenures
 	stop     chan struct{}
 	began    time.Time // by a clock that does not jump
 	stopping sync.Once
@@ -107,6 +113,7 @@ func New(o Options) (*Worker, error) {
 	}
 	w := &Worker{o: o, log: o.Log.With("service", o.Service.Name), stop: make(chan struct{}), began: time.Now()}
 	w.troubles.reload = o.Reload
+	w.outages = make([]outages, o.Stage.Shards())
 	return w, nil
 }
 
@@ -127,6 +134,9 @@ func (w *Worker) Run(ctx context.Context) error {
 			cancel()
 		}
 	})
+	if w.o.Pulse != nil {
+		watch.Go(func() { w.beat(ctx) })
+	}
 	return w.o.Desk.Own(ctx, w.o.Service.Name, w.o.Stage.Shards(), w.serve)
 }
 
@@ -144,6 +154,16 @@ func (w *Worker) Restart(n channel.Name) { w.troubles.clear(n) }
 
 // Stopped lists the channels that are stopped now, and why.
 func (w *Worker) Stopped() []Stopped { return w.troubles.list(w.o.Clock()) }
+
+// Down is how many shards cannot reach their store now.
+func (w *Worker) Down() (count int) {
+	for i := range w.outages {
+		if _, ok := w.outages[i].lasts(); ok {
+			count++
+		}
+	}
+	return count
+}
 
 // serve is a shard from its claim to its loss. It returns when the loop ended, or when a step took too long.
 func (w *Worker) serve(ctx context.Context, s bus.Shard) error {

@@ -17,6 +17,10 @@ import (
 // OpenDesk opens a desk; the suite closes it with end, after all its owners have ended.
 type OpenDesk func(t testing.TB) (d bus.Desk, end func())
 
+// OpenDesks opens the desks of several nodes that are one desk to those who ask: the suite asks at the first, and owners
+// come to the others in turn.
+type OpenDesks func(t testing.TB) (ds []bus.Desk, end func())
+
 const (
 	deskService = "desk"
 	deskShards  = 4
@@ -24,6 +28,22 @@ const (
 
 // RunDesk checks everything that bus.Desk promises. A desk may take its time to move a shard from owner to owner.
 func RunDesk(t *testing.T, open OpenDesk) {
+	runDesks(t, func(t testing.TB) *counter {
+		d, end := open(t)
+		return &counter{asks: d, owns: []bus.Desk{d}, end: end}
+	})
+}
+
+// RunDesks checks the same over several nodes. There a desk may find out after Ask returned that too many commands wait: it
+// still says so, and of those that it did not refuse none is lost.
+func RunDesks(t *testing.T, open OpenDesks) {
+	runDesks(t, func(t testing.TB) *counter {
+		ds, end := open(t)
+		return &counter{asks: ds[0], owns: ds[1:], end: end, late: true}
+	})
+}
+
+func runDesks(t *testing.T, open func(testing.TB) *counter) {
 	for _, c := range []struct {
 		name  string
 		check func(*testing.T, *counter)
@@ -42,11 +62,11 @@ func RunDesk(t *testing.T, open OpenDesk) {
 		{"next ends", checkNextEnds},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d, end := open(t)
-			k := &counter{t: t, desk: d}
+			k := open(t)
+			k.t = t
 			c.check(t, k)
 			k.endAll()
-			end()
+			k.end()
 			if over := k.twice.Load(); over > 0 {
 				t.Errorf("%d commands were answered more than once", over)
 			}
@@ -332,9 +352,17 @@ func checkAnyOrder(t *testing.T, k *counter) {
 	n := inShard(1)
 	slow := k.ask(channel.Command{ID: "stuck", Channel: n, User: "bob"})
 	ticket := within(t, stuck, "the command that stays")
-	for i := range 20_000 {
-		if _, err := k.wait(k.ask(order(n, i))); err != nil {
-			t.Fatalf("command %d behind one without an answer: %v", i, err)
+	const commands, open = 20_000, 64 // several at a time: an ask may end without an answer when it waited for long
+	var waiting []*asking
+	for i := range commands + open {
+		if len(waiting) == open || i >= commands {
+			if _, err := k.wait(waiting[0]); err != nil {
+				t.Fatalf("command %d behind one without an answer: %v", i-open, err)
+			}
+			waiting = waiting[1:]
+		}
+		if i < commands {
+			waiting = append(waiting, k.ask(order(n, i)))
 		}
 	}
 	if err := (*shard.Load()).Answer([]bus.Answered{{Ticket: ticket, Reply: channel.Reply{Code: 5}}}); err != nil {
@@ -398,10 +426,17 @@ func checkBusy(t *testing.T, k *counter) {
 		t.Error("64 GiB of commands wait, and there is no bound")
 	}
 	close(work)
+	kept := 0
 	for i, a := range taken {
-		if _, err := k.wait(a); err != nil {
+		switch _, err := k.wait(a); {
+		case err == nil:
+			kept++
+		case !k.late || !errors.Is(err, bus.ErrBusy):
 			t.Fatalf("command %d was taken and answered %v", i, err)
 		}
+	}
+	if kept == 0 {
+		t.Errorf("none of %d commands was kept", len(taken))
 	}
 	if _, err := k.wait(k.ask(order(n, 1))); err != nil {
 		t.Errorf("after the rush: %v", err)
@@ -432,7 +467,9 @@ func checkRunReturns(t *testing.T, k *counter) {
 
 func checkNextEnds(t *testing.T, k *counter) {
 	ended := make(chan error, 2*deskShards)
+	begun := make(chan int, 2*deskShards)
 	o := k.own(func(ctx context.Context, s bus.Shard) error {
+		begun <- s.Number()
 		as, err := s.Next(ctx, 8)
 		for err == nil {
 			for _, a := range as {
@@ -447,6 +484,9 @@ func checkNextEnds(t *testing.T, k *counter) {
 		return err
 	})
 	k.served()
+	for range deskShards {
+		within(t, begun, "the beginning of a run")
+	}
 	o.end()
 	for range deskShards {
 		if err := within(t, ended, "the end of Next"); !errors.Is(err, context.Canceled) {

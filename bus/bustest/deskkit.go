@@ -15,7 +15,10 @@ import (
 // counter is the desk under test, with those who stand on either side of it.
 type counter struct {
 	t      *testing.T
-	desk   bus.Desk
+	asks   bus.Desk   // where commands are asked
+	owns   []bus.Desk // where owners come, in turn
+	late   bool       // too many commands may be found out late
+	end    func()
 	owners []*deskOwner
 	twice  atomic.Int64
 }
@@ -41,10 +44,11 @@ func (k *counter) endAll() {
 func (k *counter) own(run func(ctx context.Context, s bus.Shard) error) *deskOwner {
 	ctx, stop := context.WithCancel(context.Background())
 	o := &deskOwner{stop: stop, ended: make(chan struct{})}
+	d := k.owns[len(k.owners)%len(k.owns)]
 	k.owners = append(k.owners, o)
 	go func() {
 		defer close(o.ended)
-		if err := k.desk.Own(ctx, deskService, deskShards, run); err != nil {
+		if err := d.Own(ctx, deskService, deskShards, run); err != nil {
 			k.t.Errorf("own: %v", err)
 		}
 	}()
@@ -83,7 +87,7 @@ type asking struct {
 
 func (k *counter) ask(c channel.Command) *asking {
 	a := &asking{answered: make(chan struct{})}
-	k.desk.Ask(c, func(r channel.Reply, err error) {
+	k.asks.Ask(c, func(r channel.Reply, err error) {
 		if a.calls.Add(1) > 1 {
 			k.twice.Add(1)
 			return

@@ -3,11 +3,11 @@ package sqlite
 import (
 	"context"
 	"math"
-	"strconv"
 	"time"
 
 	"carillon/channel"
 	"carillon/journal"
+	"carillon/store"
 )
 
 // Due is journal.Agenda's. Where there is more of both than fits, sends and timers get half each.
@@ -32,54 +32,38 @@ func (s *Store) Due(ctx context.Context, f journal.Fence, after uint64, max int)
 	if err != nil {
 		return nil, next, s.readError("agenda", err)
 	}
-	timers, next, err := s.timers(v, id, max, now)
+	timers, err := s.timers(v, id, max)
 	if err != nil {
 		return nil, next, s.readError("agenda", err)
 	}
-	room := max - min(len(sends), (max+1)/2)
-	if len(timers) > room {
-		next = timers[room].At
-		timers = timers[:room]
-	}
-	sends = sends[:min(len(sends), max-len(timers))]
-	return append(sends, timers...), next, nil
+	due, next = store.Agenda(sends, timers, now, max)
+	return due, next, nil
 }
 
 func (s *Store) sends(v *view, shard int64, after uint64, max int) (due []journal.Due, err error) {
 	err = v.each(s.services.sends, []any{shard, int64(min(after, math.MaxInt64)), max}, func(scan func(...any) error) error {
-		var ticket, version, place int64
-		var source, target string
-		var c channel.Command
-		if err := scan(&ticket, &source, &version, &place, &target, &c.Binary, &c.Body); err != nil {
+		var r store.SendRow
+		if err := scan(&r.Ticket, &r.Source, &r.Version, &r.Place, &r.Target, &r.Binary, &r.Body); err != nil {
 			return err
 		}
-		c.Channel, c.User = channel.Name(target), systemPrefix+source
-		c.ID = strconv.FormatInt(version, 10) + "." + strconv.FormatInt(place, 10)
-		due = append(due, journal.Due{Ticket: uint64(ticket), Source: channel.Name(source), Command: c})
+		due = append(due, r.Due())
 		return nil
 	})
 	return due, err
 }
 
-// timers lists those that are due, and when the first one comes that is not listed.
-func (s *Store) timers(v *view, shard int64, max int, now time.Time) (due []journal.Due, next time.Time, err error) {
+// timers lists the first ones by time, one more than wanted.
+func (s *Store) timers(v *view, shard int64, max int) (due []journal.Due, err error) {
 	err = v.each(s.services.timers, []any{shard, max + 1}, func(scan func(...any) error) error {
-		var name string
+		var n channel.Name
 		var version, wake int64
-		if err := scan(&name, &version, &wake); err != nil {
+		if err := scan(&n, &version, &wake); err != nil {
 			return err
 		}
-		at := time.Unix(0, wake).UTC()
-		if len(due) == max || at.After(now) {
-			next = at
-			return errEnough
-		}
-		n := channel.Name(name)
-		due = append(due, journal.Due{Armed: journal.Version(version), At: at, Source: n,
-			Command: channel.Command{Channel: n, User: systemPrefix + name, ID: "timer." + strconv.FormatInt(version, 10)}})
+		due = append(due, store.TimerDue(n, version, wake))
 		return nil
 	})
-	return due, next, err
+	return due, err
 }
 
 // Sent is journal.Agenda's. Under a fence that is void it forgets nothing.

@@ -2,9 +2,8 @@ package sqlite
 
 import (
 	"context"
-	"fmt"
+	"time"
 
-	"carillon/channel"
 	"carillon/journal"
 )
 
@@ -45,20 +44,20 @@ func (s *Store) await(c *call) error {
 }
 
 // Shards is journal.Stage's.
-func (s *Store) Shards() int { return s.identity.shards }
+func (s *Store) Shards() int { return s.identity.Shards }
 
 // Claim is journal.Stage's. The context is looked at once: a claim that waits for the committer is carried out.
 func (s *Store) Claim(ctx context.Context, service string, shard int) (journal.Fence, error) {
 	if err := ctx.Err(); err != nil {
 		return journal.Fence{}, err
 	}
-	if shard < 0 || shard >= s.Shards() || service == "" {
-		return journal.Fence{}, fmt.Errorf("claim of %q: shard %d is not one of 0 to %d", service, shard, s.Shards()-1)
+	if err := s.identity.InspectClaim(service, shard); err != nil {
+		return journal.Fence{}, err
 	}
 	f := journal.Fence{Service: service, Shard: shard}
 	c := &call{do: func(ctx context.Context, w *writer, b *batchWork) error {
-		st, err := w.raise(ctx, b, fenceKey{service, shard})
-		f.N = st.n
+		st, away, err := w.raise(ctx, b, fenceKey{service, shard})
+		f.N, f.Away = st.n, away
 		return err
 	}}
 	return f, s.await(c)
@@ -68,7 +67,7 @@ func (s *Store) Claim(ctx context.Context, service string, shard int) (journal.F
 func (s *Store) Commit(_ context.Context, f journal.Fence, cs []journal.Change) ([]journal.Result, error) {
 	records, bytes := 0, 0
 	for i := range cs {
-		size, err := s.inspectChange(f, &cs[i])
+		size, err := s.identity.Inspect(f, &cs[i])
 		if err != nil {
 			return nil, err
 		}
@@ -87,32 +86,6 @@ func (s *Store) Commit(_ context.Context, f journal.Fence, cs []journal.Change) 
 	return k.results, nil
 }
 
-// inspectChange refuses what no machine may ask for, before it can fail others, and tells the bytes of the bodies.
-func (s *Store) inspectChange(f journal.Fence, c *journal.Change) (bytes int, err error) {
-	bad := func(why string) (int, error) {
-		return 0, fmt.Errorf("change %d of %s: %s", c.Prev+1, c.Channel, why)
-	}
-	switch {
-	case c.Channel.Namespace() != f.Service || c.Channel.Shard(s.Shards()) != f.Shard:
-		return bad(fmt.Sprintf("the channel is not of shard %d of %q", f.Shard, f.Service))
-	case c.Command.Channel != "" && c.Command.Channel != c.Channel:
-		return bad("its command is for " + string(c.Command.Channel))
-	case len(c.Erase) > 0 && c.Snapshot == nil:
-		return bad("erasing needs a snapshot")
-	}
-	bytes = len(c.Command.Body) + len(c.Reply.Body) + len(c.Snapshot)
-	for i := range c.Events {
-		if e := &c.Events[i]; e.Class == channel.Logged && len(e.Body) == 0 {
-			return 0, fmt.Errorf("change %d of %s: %w", c.Prev+1, c.Channel, journal.ErrEmpty)
-		}
-		bytes += len(c.Events[i].Body)
-	}
-	for i := range c.Sends {
-		bytes += len(c.Sends[i].Body)
-	}
-	return bytes, nil
-}
-
 // fenceKey names a shard of a service.
 type fenceKey struct {
 	service string
@@ -121,9 +94,10 @@ type fenceKey struct {
 
 // fenceState is a row of fences as of the last commit.
 type fenceState struct {
-	id    int64
-	n     uint64
-	steps uint64
+	id     int64
+	n      uint64
+	steps  uint64
+	served int64 // ms; 0: never
 }
 
 // fence finds a fence, with what this batch did to it; nil: the shard was never claimed.
@@ -134,7 +108,7 @@ func (w *writer) fence(ctx context.Context, b *batchWork, k fenceKey) (*fenceSta
 	st, ok := w.fences[k]
 	if !ok {
 		var n, steps int64
-		err := scanOne(w.service.findFence.QueryRowContext(ctx, k.service, k.shard), &st.id, &n, &steps)
+		err := scanOne(w.service.findFence.QueryRowContext(ctx, k.service, k.shard), &st.id, &n, &steps, &st.served)
 		if err != nil || st.id == 0 {
 			return nil, err
 		}
@@ -144,19 +118,22 @@ func (w *writer) fence(ctx context.Context, b *batchWork, k fenceKey) (*fenceSta
 	return &st, nil
 }
 
-func (w *writer) raise(ctx context.Context, b *batchWork, k fenceKey) (*fenceState, error) {
+// raise makes every fence of a shard void but the one it gives, and tells how long the shard was not served.
+func (w *writer) raise(ctx context.Context, b *batchWork, k fenceKey) (*fenceState, time.Duration, error) {
 	st, err := w.fence(ctx, b, k)
 	if err != nil {
-		return &fenceState{}, err
+		return &fenceState{}, 0, err
 	}
 	if st == nil {
 		st = &fenceState{}
 		b.fences[k] = st
 	}
+	away := st.away(b.now)
+	st.served = b.now.UnixMilli()
 	var n int64
-	if err := w.service.raiseFence.QueryRowContext(ctx, k.service, k.shard).Scan(&st.id, &n); err != nil {
-		return st, err
+	if err := w.service.raiseFence.QueryRowContext(ctx, k.service, k.shard, st.served).Scan(&st.id, &n); err != nil {
+		return st, 0, err
 	}
 	st.n = uint64(n)
-	return st, nil
+	return st, away, nil
 }

@@ -6,17 +6,15 @@ import (
 
 	"carillon/channel"
 	"carillon/journal"
+	"carillon/store"
 )
-
-// systemPrefix begins the users as whom machines act, as package app says.
-const systemPrefix = "@"
 
 // commit is one Commit on its way.
 type commit struct {
 	fence   journal.Fence
 	changes []journal.Change
 	results []journal.Result
-	steps   stepPack
+	steps   store.StepPack
 	stale   map[channel.Name]bool
 }
 
@@ -30,17 +28,19 @@ func (k *commit) do(ctx context.Context, w *writer, b *batchWork) (refused, err 
 	if f == nil || f.n != k.fence.N {
 		return journal.ErrFenced, nil
 	}
-	k.results, k.steps, k.stale = make([]journal.Result, len(k.changes)), stepPack{}, nil
+	k.results, k.steps, k.stale = make([]journal.Result, len(k.changes)), store.StepPack{}, nil
 	for i := range k.changes {
 		if err := k.change(ctx, w, b, f, i); err != nil {
 			return nil, err
 		}
 	}
-	if k.steps.count > 0 {
+	if k.steps.Count > 0 {
 		first := f.steps + 1
-		f.steps += uint64(k.steps.count)
-		b.steps = append(b.steps, f.id, int64(first), int64(f.steps), b.now.UnixMilli(), k.steps.body)
-		b.stepped[key] = f
+		f.steps += uint64(k.steps.Count)
+		b.steps = append(b.steps, f.id, int64(first), int64(f.steps), b.now.UnixMilli(), k.steps.Body)
+	}
+	if k.steps.Count > 0 || f.stale(b.now) {
+		b.serve(key, f)
 	}
 	return nil, nil
 }
@@ -103,13 +103,14 @@ func (k *commit) accept(ctx context.Context, w *writer, b *batchWork, f *fenceSt
 	}
 	for i := range c.Sends {
 		s := &c.Sends[i]
-		b.sends = append(b.sends, f.id, string(c.Channel), int64(st.version), i, string(s.Channel), s.Binary, blob(s.Body))
+		b.sends = append(b.sends, f.id, string(c.Channel), int64(st.version), i, string(s.Channel), s.Binary, store.Blob(s.Body))
 	}
+	b.state(k.fence.Service, c.Rows)
 	if c.Snapshot != nil {
 		b.snapshot(st, c.Snapshot, c.Erase)
 	}
 	b.urgent = b.urgent || len(c.Access) > 0 || len(c.Erase) > 0
-	k.steps.add(c.Channel, st.version, st.head, c.Erase, c.Access)
+	k.steps.Add(c.Channel, st.version, st.head, c.Erase, c.Access)
 	return nil
 }
 
@@ -135,8 +136,8 @@ func (w *writer) event(ctx context.Context, b *batchWork, st *logWork, c *journa
 
 // keep notes a command for the next Load.
 func (b *batchWork) keep(st *logWork, base channel.Position, c *channel.Command) {
-	st.pack.add(st.version, base, st.head, c)
-	if len(st.pack.body) >= maxPack {
+	st.pack.Add(st.version, base, st.head, c)
+	if st.pack.Full() {
 		b.flushPack(st)
 	}
 }
@@ -144,16 +145,16 @@ func (b *batchWork) keep(st *logWork, base channel.Position, c *channel.Command)
 // flushPack makes a row of the commands gathered so far. Rows end where snapshots stand, so that they can go as a whole.
 func (b *batchWork) flushPack(st *logWork) {
 	p := &st.pack
-	if p.first == 0 {
+	if p.First == 0 {
 		return
 	}
-	b.commands = append(b.commands, st.id, int64(p.first), int64(p.last), placeSeal(st.name, p.last, p.body), p.body)
-	st.pack = pack{}
+	b.commands = append(b.commands, st.id, int64(p.First), int64(p.Last), store.SealPlace(st.name, p.Last, p.Body), p.Body)
+	st.pack = store.CommandPack{}
 }
 
 // reply notes what a command with an id is told whenever it comes again.
 func (w *writer) reply(b *batchWork, c *journal.Change, at channel.Position) {
-	key := w.s.identity.key(c.Channel, c.Command.User, c.Command.ID)
+	key := w.s.identity.Key(c.Channel, c.Command.User, c.Command.ID)
 	hash := channel.BodyHash(c.Command.Body)
 	b.replies = append(b.replies, key[:], hash[:], c.Command.Binary, int64(at.Offset), int64(at.Tag), b.now.UnixMilli(),
 		c.Reply.Code, c.Reply.Body)

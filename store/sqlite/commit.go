@@ -3,7 +3,6 @@ package sqlite
 import (
 	"context"
 	"crypto/sha1"
-	"encoding/binary"
 	"time"
 
 	"carillon/channel"
@@ -21,10 +20,10 @@ type result struct {
 // batchWork is a batch while it becomes rows.
 type batchWork struct {
 	now     time.Time
-	results []result         // of appends
-	known   map[idKey]first  // ids of appends
-	records []channel.Record // to be carried, in order
-	rows    []any            // of records, as all below are of the table they are named after
+	results []result              // of appends
+	known   map[store.IDKey]first // ids of appends
+	records []channel.Record      // to be carried, in order
+	rows    []any                 // of records, as all below are of the table they are named after
 	ids     []any
 	logs    map[channel.Name]*logWork
 	order   []*logWork // of logs
@@ -37,9 +36,12 @@ type batchWork struct {
 	latest   map[tableKey]entryRow
 	places   []tableKey // of latest, in order
 
+	stated map[rowKey]*channel.Row
+	states []rowKey // of stated, in order
+
 	snapshots []snapshotWork
 	fences    map[fenceKey]*fenceState
-	stepped   map[fenceKey]*fenceState // those that got steps
+	touched   map[fenceKey]*fenceState // those that got steps, or were served
 	urgent    bool                     // a step changes who may read, or what may still be told
 }
 
@@ -48,7 +50,7 @@ type logWork struct {
 	logState
 	name  channel.Name
 	moved bool // its row has changed
-	pack  pack
+	pack  store.CommandPack
 }
 
 // transact makes what a batch asks for true in one transaction: dedupe, position, chain, changes, trim, heads. The work's results
@@ -72,7 +74,7 @@ func (w *writer) transact(ctx context.Context, batch []request) (b *batchWork, c
 
 func (w *writer) newBatch() *batchWork {
 	return &batchWork{now: w.s.o.Clock(), logs: map[channel.Name]*logWork{}, latest: map[tableKey]entryRow{},
-		fences: map[fenceKey]*fenceState{}, stepped: map[fenceKey]*fenceState{}}
+		fences: map[fenceKey]*fenceState{}, touched: map[fenceKey]*fenceState{}, stated: map[rowKey]*channel.Row{}}
 }
 
 // settle remembers what a batch made true.
@@ -136,10 +138,13 @@ func (w *writer) insert(ctx context.Context, b *batchWork) error {
 			return err
 		}
 	}
-	for _, f := range b.stepped {
-		if _, err := w.service.countSteps.ExecContext(ctx, int64(f.steps), f.id); err != nil {
+	for _, f := range b.touched {
+		if _, err := w.service.touchFence.ExecContext(ctx, int64(f.steps), f.served, f.id); err != nil {
 			return err
 		}
+	}
+	if err := w.writeRows(ctx, b); err != nil {
+		return err
 	}
 	return w.writeTables(ctx, b)
 }
@@ -204,22 +209,7 @@ func (b *batchWork) log(st *logWork, r *channel.Record, hash [sha1.Size]byte, ms
 	st.bytes += int64(len(r.Body))
 	st.moved = true
 	b.records = append(b.records, *r)
-	b.rows = append(b.rows, st.id, int64(r.At.Offset), int64(r.At.Tag), seal(r), r.Time.UnixMilli(), r.From, r.Binary, r.Body)
-}
-
-// seal binds what the tag does not: who, when, and what kind of body.
-func seal(r *channel.Record) int64 {
-	var room [256]byte
-	b := binary.BigEndian.AppendUint64(room[:0], r.At.Tag)
-	b = binary.BigEndian.AppendUint64(b, uint64(r.Time.UnixMilli()))
-	if r.Binary {
-		b = append(b, 1)
-	} else {
-		b = append(b, 0)
-	}
-	b = append(b, r.From...)
-	sum := sha1.Sum(append(b, r.Channel...))
-	return int64(binary.BigEndian.Uint64(sum[:]))
+	b.rows = append(b.rows, st.id, int64(r.At.Offset), int64(r.At.Tag), store.SealRecord(r), r.Time.UnixMilli(), r.From, r.Binary, r.Body)
 }
 
 func (w *writer) moveHeads(ctx context.Context, b *batchWork) error {

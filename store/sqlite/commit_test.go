@@ -268,18 +268,18 @@ func TestOlderSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var d identity
+	var d store.Identity
 	var epoch int64
-	if err := db.QueryRow("SELECT epoch, seed FROM meta").Scan(&epoch, &d.seed); err != nil {
+	if err := db.QueryRow("SELECT epoch, seed FROM meta").Scan(&epoch, &d.Seed); err != nil {
 		t.Fatal(err)
 	}
-	d.epoch = uint64(epoch)
+	d.Epoch = uint64(epoch)
 	const n = channel.Name("a:old")
-	base := d.first(n)
+	base := d.First(n)
 	r := channel.Record{Channel: n, From: "ann", Body: []byte("1"), At: base.Next([]byte("1")), Time: time.UnixMilli(5).UTC()}
-	key, hash := d.key(n, "ann", "id"), channel.BodyHash(r.Body)
+	key, hash := d.Key(n, "ann", "id"), channel.BodyHash(r.Body)
 	exec(t, db, "INSERT INTO channels VALUES (1, ?, 1, ?, 0, ?, 1, 5)", string(n), int64(r.At.Tag), int64(base.Tag))
-	exec(t, db, "INSERT INTO records VALUES (1, 1, 1, ?, ?, 5, 'ann', 0, ?)", int64(r.At.Tag), seal(&r), r.Body)
+	exec(t, db, "INSERT INTO records VALUES (1, 1, 1, ?, ?, 5, 'ann', 0, ?)", int64(r.At.Tag), store.SealRecord(&r), r.Body)
 	exec(t, db, "INSERT INTO ids VALUES (1, ?, ?, 0, 1, ?, ?)", key[:], hash[:], int64(r.At.Tag), time.Now().UnixMilli())
 	_ = db.Close()
 

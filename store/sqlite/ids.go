@@ -4,29 +4,12 @@ import (
 	"context"
 	"crypto/sha1"
 	"database/sql"
-	"encoding/binary"
 	"time"
 
 	"carillon/channel"
 	"carillon/journal"
 	"carillon/store"
 )
-
-// idKey stands for (channel, user, id): a digest under the database's seed, short for the index, and nobody can choose
-// two ids that meet.
-type idKey [16]byte
-
-func (d *identity) key(n channel.Name, user, id string) (k idKey) {
-	var room [256]byte
-	b := append(room[:0], d.seed...)
-	// Lengths keep ("ab", "c") apart from ("a", "bc").
-	b = binary.AppendUvarint(b, uint64(len(n)))
-	b = binary.AppendUvarint(b, uint64(len(user)))
-	b = append(append(append(b, n...), user...), id...)
-	sum := sha1.Sum(b)
-	copy(k[:], sum[:])
-	return k
-}
 
 // first is what became of the first sending of an id.
 type first struct {
@@ -36,8 +19,8 @@ type first struct {
 }
 
 // known reads back the ids of a batch that were committed before.
-func (w *writer) known(ctx context.Context, batch []request) (map[idKey]first, error) {
-	known := map[idKey]first{}
+func (w *writer) known(ctx context.Context, batch []request) (map[store.IDKey]first, error) {
+	known := map[store.IDKey]first{}
 	keys := make([]any, 0, len(batch))
 	for i := range batch {
 		if batch[i].call == nil && batch[i].record.ID != "" {
@@ -53,16 +36,16 @@ func (w *writer) known(ctx context.Context, batch []request) (map[idKey]first, e
 		}
 		copy(f.hash[:], hash)
 		if offset > 0 { // a Latest record has none
-			f.at = w.s.identity.position(offset, tag)
+			f.at = w.s.identity.Position(offset, tag)
 		}
-		known[idKey(key)] = f
+		known[store.IDKey(key)] = f
 		return nil
 	})
 	return known, err
 }
 
 // resend tells whether a record need not be appended: because it was, or because that cannot be told.
-func (q *request) resend(known map[idKey]first) (at channel.Position, settled bool, err error) {
+func (q *request) resend(known map[store.IDKey]first) (at channel.Position, settled bool, err error) {
 	if q.record.ID == "" {
 		return at, false, nil
 	}

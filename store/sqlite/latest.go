@@ -2,28 +2,15 @@ package sqlite
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"carillon/channel"
 	"carillon/journal"
+	"carillon/store"
 )
 
 // maxEntries is how many entries of tables the committer keeps in memory; beyond it, it forgets all and reads them anew.
 const maxEntries = 65536
-
-// table is what the committer knows of a channel's Latest records: everything but the bodies, by ascending rev.
-type table struct {
-	entries []entry
-	bytes   int // of bodies
-}
-
-type entry struct {
-	sender, key string
-	rev         uint64
-	ms          int64
-	size        int
-}
 
 // tableKey is a place in a table.
 type tableKey struct {
@@ -40,20 +27,20 @@ type entryRow struct {
 }
 
 // table finds the table of a log, with what this batch did to it.
-func (w *writer) table(ctx context.Context, st *logWork) (*table, error) {
+func (w *writer) table(ctx context.Context, st *logWork) (*store.Table, error) {
 	if t, ok := w.tables[st.id]; ok {
 		return t, nil
 	}
-	t := &table{}
+	t := &store.Table{}
 	if st.rev > 0 {
 		err := queryEach(ctx, w.service.lookTable, []any{st.id}, func(scan func(...any) error) error {
-			var e entry
+			var e store.Entry
 			var rev int64
-			if err := scan(&e.sender, &e.key, &rev, &e.ms, &e.size); err != nil {
+			if err := scan(&e.Sender, &e.Key, &rev, &e.MS, &e.Size); err != nil {
 				return err
 			}
-			e.rev = uint64(rev)
-			t.push(e)
+			e.Rev = uint64(rev)
+			t.Push(e)
 			w.entries++
 			return nil
 		})
@@ -66,47 +53,6 @@ func (w *writer) table(ctx context.Context, st *logWork) (*table, error) {
 	return t, nil
 }
 
-func (t *table) push(e entry) {
-	t.entries = append(t.entries, e)
-	t.bytes += e.size
-}
-
-func (t *table) remove(i int) {
-	t.bytes -= t.entries[i].size
-	t.entries = slices.Delete(t.entries, i, i+1)
-}
-
-func (t *table) find(sender, key string) int {
-	return slices.IndexFunc(t.entries, func(e entry) bool { return e.key == key && e.sender == sender })
-}
-
-// surplus is the next entry to go, or -1: one too many of the sender who wrote last, else the oldest if that is too old or
-// the table too large. The newest falls to age alone, and the server or service, which is nobody, has no share.
-func (t *table) surplus(nowMS int64, sender string, p channel.Policy) int {
-	if sender != "" && p.LatestEach > 0 {
-		oldest, held := -1, 0
-		for i := range t.entries {
-			if t.entries[i].sender == sender {
-				if held++; held == 1 {
-					oldest = i
-				}
-			}
-		}
-		if held > p.LatestEach {
-			return oldest
-		}
-	}
-	keep, n := p.Latest, len(t.entries)
-	switch {
-	case n == 0:
-		return -1
-	case keep.Records > 0 && n > keep.Records && n > 1, keep.Bytes > 0 && t.bytes > keep.Bytes && n > 1,
-		keep.Age > 0 && nowMS-t.entries[0].ms >= keep.Age.Milliseconds():
-		return 0
-	}
-	return -1
-}
-
 // set makes a Latest record the newest of its key and deletes what has to go for it, at the time r.Time. A deletion of
 // what is not there changes nothing.
 func (w *writer) set(ctx context.Context, b *batchWork, st *logWork, r channel.Record) error {
@@ -114,36 +60,36 @@ func (w *writer) set(ctx context.Context, b *batchWork, st *logWork, r channel.R
 	if err != nil {
 		return err
 	}
-	i := t.find(r.From, r.Key)
+	i := t.Find(r.From, r.Key)
 	if i < 0 && len(r.Body) == 0 {
 		return nil
 	}
 	if i >= 0 {
-		t.remove(i)
+		t.Remove(i)
 	} else {
 		w.entries++
 	}
 	st.lastMS = max(st.lastMS, r.Time.UnixMilli())
 	e := b.show(st, r)
-	if e.size > 0 {
-		t.push(e)
+	if e.Size > 0 {
+		t.Push(e)
 	}
 	w.thin(b, st, t, r.From)
 	return nil
 }
 
 // thin deletes what is beyond the bounds of a table.
-func (w *writer) thin(b *batchWork, st *logWork, t *table, sender string) {
+func (w *writer) thin(b *batchWork, st *logWork, t *store.Table, sender string) {
 	p := w.s.o.Policies(st.name)
-	for i := t.surplus(st.lastMS, sender, p); i >= 0; i = t.surplus(st.lastMS, sender, p) {
-		e := t.entries[i]
-		t.remove(i)
-		b.show(st, channel.Record{Channel: st.name, Class: channel.Latest, From: e.sender, Key: e.key})
+	for i := t.Surplus(st.lastMS, sender, p); i >= 0; i = t.Surplus(st.lastMS, sender, p) {
+		e := t.Entries[i]
+		t.Remove(i)
+		b.show(st, channel.Record{Channel: st.name, Class: channel.Latest, From: e.Sender, Key: e.Key})
 	}
 }
 
 // show gives a Latest record its revision, and has it carried and written.
-func (b *batchWork) show(st *logWork, r channel.Record) entry {
+func (b *batchWork) show(st *logWork, r channel.Record) store.Entry {
 	st.rev = max(st.rev+1, uint64(b.now.UnixMicro()))
 	st.moved = true
 	r.Rev, r.Prev = st.rev, 0
@@ -155,7 +101,7 @@ func (b *batchWork) show(st *logWork, r channel.Record) entry {
 		b.places = append(b.places, k)
 	}
 	b.latest[k] = entryRow{r.Rev, st.lastMS, r.Binary, r.Body}
-	return entry{r.From, r.Key, r.Rev, st.lastMS, len(r.Body)}
+	return store.Entry{Sender: r.From, Key: r.Key, Rev: r.Rev, MS: st.lastMS, Size: len(r.Body)}
 }
 
 // writeTables writes what became of the entries that a batch touched, each once.
@@ -177,7 +123,7 @@ func (w *writer) writeTables(ctx context.Context, b *batchWork) error {
 // forgetTables keeps the bound of what is known of tables.
 func (w *writer) forgetTables() {
 	if w.entries > maxEntries {
-		w.tables, w.entries = map[int64]*table{}, 0
+		w.tables, w.entries = map[int64]*store.Table{}, 0
 	}
 }
 
@@ -188,10 +134,10 @@ func (w *writer) expire(ctx context.Context, b *batchWork, n channel.Name) error
 		return err
 	}
 	t, err := w.table(ctx, st)
-	if err != nil || len(t.entries) == 0 {
+	if err != nil || len(t.Entries) == 0 {
 		return err
 	}
-	if age := w.s.o.Policies(n).Latest.Age; age > 0 && b.now.UnixMilli()-t.entries[0].ms >= age.Milliseconds() {
+	if age := w.s.o.Policies(n).Latest.Age; age > 0 && b.now.UnixMilli()-t.Entries[0].MS >= age.Milliseconds() {
 		st.lastMS = max(st.lastMS, b.now.UnixMilli())
 		w.thin(b, st, t, "")
 	}
@@ -209,7 +155,7 @@ func (s *Store) Latest(ctx context.Context, n channel.Name) (journal.Table, erro
 		return journal.Table{}, s.readError(string(n), err)
 	}
 	defer v.end()
-	t := journal.Table{Epoch: s.identity.epoch}
+	t := journal.Table{Epoch: s.identity.Epoch}
 	var id, rev int64
 	if err := scanOne(v.row(s.services.table, string(n)), &id, &rev); err != nil {
 		return journal.Table{}, s.readError(string(n), err)
@@ -231,10 +177,4 @@ func (s *Store) Latest(ctx context.Context, n channel.Name) (journal.Table, erro
 		return journal.Table{}, s.readError(string(n), err)
 	}
 	return t, nil
-}
-
-// latestHash is what an id of a Latest record stands for: the same body under another key is another request.
-func latestHash(r *channel.Record) [20]byte {
-	b := appendText([]byte("latest"), r.Key)
-	return channel.BodyHash(append(b, r.Body...))
 }

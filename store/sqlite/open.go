@@ -2,9 +2,7 @@ package sqlite
 
 import (
 	"context"
-	"crypto/sha1"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +11,6 @@ import (
 	"strings"
 	"syscall"
 
-	"carillon/channel"
 	"carillon/journal"
 	"carillon/store"
 
@@ -137,7 +134,7 @@ func (s *Store) connect(ctx context.Context, writing, reading string) (err error
 	if err := migrate(ctx, s.writing); err != nil {
 		return err
 	}
-	if err := s.identity.load(ctx, s.writing); err != nil {
+	if s.identity, err = loadIdentity(ctx, s.writing); err != nil {
 		return err
 	}
 	if s.reading, err = sql.Open("sqlite", reading); err != nil {
@@ -222,28 +219,12 @@ func (s *Store) closeAll() error {
 	return errors.Join(errs...)
 }
 
-// identity is what the meta table says.
-type identity struct {
-	epoch  uint64
-	seed   []byte
-	shards int // of each service
-}
-
-func (d *identity) load(ctx context.Context, db *sql.DB) error {
+// loadIdentity reads the meta table.
+func loadIdentity(ctx context.Context, db *sql.DB) (d store.Identity, err error) {
 	var epoch int64
-	if err := db.QueryRowContext(ctx, "SELECT epoch, seed, shards FROM meta").Scan(&epoch, &d.seed, &d.shards); err != nil {
-		return fmt.Errorf("identity of the journal: %w", err)
+	if err := db.QueryRowContext(ctx, "SELECT epoch, seed, shards FROM meta").Scan(&epoch, &d.Seed, &d.Shards); err != nil {
+		return d, fmt.Errorf("identity of the journal: %w", err)
 	}
-	d.epoch = uint64(epoch)
-	return nil
-}
-
-// first is the head of a channel that was never written.
-func (d *identity) first(n channel.Name) channel.Position {
-	sum := sha1.Sum(append(append([]byte(nil), d.seed...), n...))
-	return channel.Position{Epoch: d.epoch, Tag: binary.BigEndian.Uint64(sum[:])}
-}
-
-func (d *identity) position(offset, tag int64) channel.Position {
-	return channel.Position{Epoch: d.epoch, Offset: uint64(offset), Tag: uint64(tag)}
+	d.Epoch = uint64(epoch)
+	return d, nil
 }

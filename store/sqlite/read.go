@@ -12,6 +12,7 @@ import (
 
 	"carillon/channel"
 	"carillon/journal"
+	"carillon/store"
 )
 
 // pageStatements are what reading needs.
@@ -70,7 +71,7 @@ func (s *Store) Heads(ctx context.Context, ns []channel.Name) ([]channel.Positio
 		if err := scan(&name, &head, &tag); err != nil {
 			return err
 		}
-		found[channel.Name(name)] = s.identity.position(head, tag)
+		found[channel.Name(name)] = s.identity.Position(head, tag)
 		return nil
 	})
 	if err != nil {
@@ -80,7 +81,7 @@ func (s *Store) Heads(ctx context.Context, ns []channel.Name) ([]channel.Positio
 	for i, n := range ns {
 		head, ok := found[n]
 		if !ok {
-			head = s.identity.first(n)
+			head = s.identity.First(n)
 		}
 		heads[i] = head
 	}
@@ -158,7 +159,7 @@ func (r *pageRead) ends(keep channel.Keep, now time.Time) error {
 	var head, tag, oldest, oldestTag int64
 	err := r.v.row(r.s.pages.log, string(r.name)).Scan(&r.id, &head, &tag, &oldest, &oldestTag)
 	if errors.Is(err, sql.ErrNoRows) {
-		r.page.Head = r.s.identity.first(r.name)
+		r.page.Head = r.s.identity.First(r.name)
 		r.page.Oldest = r.page.Head
 		return nil
 	}
@@ -166,7 +167,7 @@ func (r *pageRead) ends(keep channel.Keep, now time.Time) error {
 		return err
 	}
 	p := &r.page
-	p.Head, p.Oldest = r.s.identity.position(head, tag), r.s.identity.position(oldest, oldestTag)
+	p.Head, p.Oldest = r.s.identity.Position(head, tag), r.s.identity.Position(oldest, oldestTag)
 	from := p.Oldest.Offset
 	if keep.Records > 0 && p.Head.Offset-from > uint64(keep.Records) {
 		from = p.Head.Offset - uint64(keep.Records)
@@ -205,7 +206,7 @@ func (r *pageRead) place(offset uint64) (channel.Position, int64, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		err = r.damage(offset, "the record is missing")
 	}
-	return r.s.identity.position(int64(offset), tag), ms, err
+	return r.s.identity.Position(int64(offset), tag), ms, err
 }
 
 func (r *pageRead) damage(offset uint64, why string) error {
@@ -289,7 +290,7 @@ func (r *pageRead) collect(stmt *sql.Stmt, args []any, limit int) (before *chann
 		if err := scan(&offset, &tag, &seal, &ms, &rec.From, &rec.Binary, &rec.Body, &hash); err != nil {
 			return err
 		}
-		rec.At = r.s.identity.position(offset, tag)
+		rec.At = r.s.identity.Position(offset, tag)
 		rec.Time = time.UnixMilli(ms).UTC()
 		full := len(r.page.Records) == limit || len(r.page.Records) > 0 && r.bytes+len(rec.Body) > journal.MaxPageBytes
 		if full {
@@ -316,7 +317,7 @@ func (r *pageRead) verify(base channel.Position, from, to int) (good int, why st
 			return i, "the record is missing"
 		case rec.At != base.NextHash(r.bodyHash(i)):
 			return i, "the body or the tag was changed"
-		case r.seals[i] != seal(rec):
+		case r.seals[i] != store.SealRecord(rec):
 			return i, "time, sender or kind was changed"
 		case rec.At.Offset == r.page.Head.Offset && rec.At != r.page.Head:
 			return i, "the tag of the head was changed"

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"carillon/channel"
+	"carillon/store"
 )
 
 // snapshotWork is a snapshot that waits for the other rows of its batch.
@@ -25,7 +26,7 @@ func (b *batchWork) snapshot(st *logWork, body []byte, erase []uint64) {
 		return // of a channel without a change there is nothing to keep
 	}
 	if len(erase) > 0 {
-		st.pack = pack{}
+		st.pack = store.CommandPack{}
 	}
 	b.flushPack(st)
 	b.snapshots = append(b.snapshots, snapshotWork{log: st, version: st.version, head: st.head, body: body, erase: erase})
@@ -43,7 +44,7 @@ func (w *writer) keepSnapshots(ctx context.Context, b *batchWork) error {
 		}
 		id, version := s.log.id, int64(s.version)
 		_, err := w.service.addSnapshot.ExecContext(ctx, id, version, int64(s.head.Offset), int64(s.head.Tag),
-			placeSeal(s.log.name, s.version, s.body), s.body)
+			store.SealPlace(s.log.name, s.version, s.body), s.body)
 		if err != nil {
 			return err
 		}

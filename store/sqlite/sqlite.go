@@ -15,6 +15,7 @@ import (
 	"carillon/channel"
 	"carillon/journal"
 	"carillon/observe"
+	"carillon/store"
 )
 
 // Defaults and bounds.
@@ -66,7 +67,7 @@ func (o *Options) complete() {
 // Store is a journal in a SQLite database. Use Open.
 type Store struct {
 	o        Options
-	identity identity
+	identity store.Identity
 	present  present
 	lock     *os.File
 	writing  *sql.DB
@@ -92,7 +93,7 @@ type Store struct {
 type request struct {
 	record channel.Record
 	hash   [20]byte
-	id     idKey
+	id     store.IDKey
 	done   func(channel.Position, error)
 	call   *call // nil: a record
 }
@@ -128,10 +129,10 @@ func (s *Store) Append(r channel.Record, done func(channel.Position, error)) {
 	if r.Class == channel.Logged {
 		q.hash = channel.BodyHash(r.Body)
 	} else {
-		q.hash = latestHash(&r)
+		q.hash = store.LatestHash(&r)
 	}
 	if r.ID != "" {
-		q.id = s.identity.key(r.Channel, r.From, r.ID)
+		q.id = s.identity.Key(r.Channel, r.From, r.ID)
 	}
 	if err := s.queue(q); err != nil {
 		done(channel.Position{}, err)

@@ -7,12 +7,13 @@ import (
 
 // serviceStatements are what the committer needs for services and tables.
 type serviceStatements struct {
-	findFence, raiseFence, countSteps *sql.Stmt
+	findFence, raiseFence, touchFence *sql.Stmt
 
 	addSnapshot, dropSnapshots, forgetSnapshots *sql.Stmt
 	dropCommands, forgetCommands                *sql.Stmt
 	findBody, eraseBody                         *sql.Stmt
 	lookTable                                   *sql.Stmt
+	findRow, addRow, dropRow, addTerm, dropTerm *sql.Stmt
 
 	addReplies, addCommands, addAccess, addSends, addSteps, addLatest many
 	moveMachines, dropKeys, dropSends                                 many
@@ -20,10 +21,10 @@ type serviceStatements struct {
 
 func (p *serviceStatements) prepare(ctx context.Context, w *writer) error {
 	for stmt, text := range map[**sql.Stmt]string{
-		&p.findFence: "SELECT id, n, steps FROM fences WHERE service = ? AND shard = ?",
-		&p.raiseFence: `INSERT INTO fences (service, shard, n, steps) VALUES (?, ?, 1, 0)
-			ON CONFLICT (service, shard) DO UPDATE SET n = n + 1 RETURNING id, n`,
-		&p.countSteps:  "UPDATE fences SET steps = ? WHERE id = ?",
+		&p.findFence: "SELECT id, n, steps, served FROM fences WHERE service = ? AND shard = ?",
+		&p.raiseFence: `INSERT INTO fences (service, shard, n, steps, served) VALUES (?, ?, 1, 0, ?)
+			ON CONFLICT (service, shard) DO UPDATE SET n = n + 1, served = excluded.served RETURNING id, n`,
+		&p.touchFence:  "UPDATE fences SET steps = ?, served = ? WHERE id = ?",
 		&p.addSnapshot: "INSERT OR REPLACE INTO snapshots (channel, version, offset, tag, seal, body) VALUES (?, ?, ?, ?, ?, ?)",
 		// Of the snapshots before a new one the newest stays, and the commands after it.
 		&p.dropSnapshots: `DELETE FROM snapshots WHERE channel = ?1 AND version <
@@ -35,6 +36,12 @@ func (p *serviceStatements) prepare(ctx context.Context, w *writer) error {
 		&p.findBody:        "SELECT body, hash FROM records WHERE channel = ? AND offset = ?",
 		&p.eraseBody:       "UPDATE records SET body = zeroblob(0), hash = ? WHERE channel = ? AND offset = ?",
 		&p.lookTable:       "SELECT sender, key, rev, time, length(body) FROM latest WHERE channel = ? ORDER BY rev",
+		&p.findRow:         "SELECT id, rank, terms FROM rows WHERE service = ? AND kind = ? AND key = ?",
+		&p.addRow: `INSERT INTO rows (service, kind, key, rank, terms, body) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (service, kind, key) DO UPDATE SET rank = excluded.rank, terms = excluded.terms, body = excluded.body`,
+		&p.dropRow:  "DELETE FROM rows WHERE id = ?",
+		&p.addTerm:  "INSERT OR IGNORE INTO terms (service, kind, term, rank, key) VALUES (?, ?, ?, ?, ?)",
+		&p.dropTerm: "DELETE FROM terms WHERE service = ? AND kind = ? AND term = ? AND rank = ? AND key = ?",
 	} {
 		if err := w.prepare(ctx, stmt, text); err != nil {
 			return err

@@ -2,10 +2,10 @@ package sqlite
 
 import (
 	"context"
-	"fmt"
 
 	"carillon/channel"
 	"carillon/journal"
+	"carillon/store"
 )
 
 // Ends is journal.Trail's.
@@ -24,25 +24,19 @@ func (s *Store) Ends(ctx context.Context) ([]journal.Mark, error) {
 	}
 	marks := make([]journal.Mark, len(shards))
 	for i := range shards {
-		marks[i] = shards[i].end
+		marks[i] = shards[i].End
 	}
 	return marks, nil
 }
 
-// trailShard is a shard that has steps.
-type trailShard struct {
-	id  int64
-	end journal.Mark
-}
-
-func (s *Store) trails(v *view) (shards []trailShard, err error) {
+func (s *Store) trails(v *view) (shards []store.ShardTrail, err error) {
 	err = v.each(s.services.fences, nil, func(scan func(...any) error) error {
-		var t trailShard
+		var t store.ShardTrail
 		var steps int64
-		if err := scan(&t.id, &t.end.Service, &t.end.Shard, &steps); err != nil {
+		if err := scan(&t.ID, &t.End.Service, &t.End.Shard, &steps); err != nil {
 			return err
 		}
-		t.end.Seq = uint64(steps)
+		t.End.Seq = uint64(steps)
 		shards = append(shards, t)
 		return nil
 	})
@@ -63,70 +57,41 @@ func (s *Store) Follow(ctx context.Context, after []journal.Mark, max int) ([]jo
 	if err != nil {
 		return nil, s.readError("trail", err)
 	}
-	seen := make(map[fenceKey]uint64, len(after))
-	for _, m := range after {
-		seen[fenceKey{m.Service, m.Shard}] = m.Seq
+	moved, err := store.Moved(shards, after)
+	if err != nil {
+		return nil, err
 	}
 	var steps []journal.Step
-	for _, t := range shards {
-		k := fenceKey{t.end.Service, t.end.Shard}
-		from := seen[k]
-		delete(seen, k)
-		if from == t.end.Seq || len(steps) >= max {
-			continue
-		}
-		if from > t.end.Seq {
-			return nil, journal.ErrTrimmed // the mark is of a trail that was lost
-		}
-		if steps, err = s.follow(v, t, from, max, steps); err != nil {
+	for i := 0; i < len(moved) && len(steps) < max; i++ {
+		found, err := s.follow(v, &moved[i], max-len(steps))
+		if err != nil {
 			return nil, err
 		}
-	}
-	for _, unknown := range seen {
-		if unknown > 0 {
-			return nil, journal.ErrTrimmed
-		}
+		steps = append(steps, found...)
 	}
 	return steps, nil
 }
 
-// follow appends the steps of one shard after a mark. What is past its time counts as gone, whether its row is or not.
-func (s *Store) follow(v *view, t trailShard, after uint64, max int, steps []journal.Step) ([]journal.Step, error) {
+// follow gives the steps of one shard.
+func (s *Store) follow(v *view, t *store.ShardTrail, max int) ([]journal.Step, error) {
 	limit := s.o.Clock().Add(-journal.TrailKept).UnixMilli()
-	next := after + 1
-	err := v.each(s.services.steps, []any{t.id, int64(after), max}, func(scan func(...any) error) error {
-		var first, last, ms int64
-		var body []byte
-		if err := scan(&first, &last, &ms, &body); err != nil {
+	var rows []store.StepRow
+	err := v.each(s.services.steps, []any{t.ID, int64(t.After), max}, func(scan func(...any) error) error {
+		var r store.StepRow
+		if err := scan(&r.First, &r.Last, &r.MS, &r.Body); err != nil {
 			return err
 		}
-		if uint64(first) > next || ms < limit {
-			return journal.ErrTrimmed
-		}
-		mark := t.end
-		mark.Seq = uint64(first)
-		found, err := unpackSteps(s.identity.epoch, mark, uint64(last), body)
-		if err != nil {
-			return fmt.Errorf("steps of %s %d: %w: %w", mark.Service, mark.Shard, journal.ErrDamaged, err)
-		}
-		found = found[next-uint64(first):]
-		found = found[:min(len(found), max-len(steps))]
-		steps = append(steps, found...)
-		next = uint64(last) + 1
-		if len(steps) == max {
-			return errEnough
-		}
+		rows = append(rows, r)
 		return nil
 	})
-	switch {
-	case err == journal.ErrTrimmed:
-		return nil, err
-	case err != nil:
+	if err != nil {
 		return nil, s.readError("trail", err)
-	case next == after+1:
-		return nil, journal.ErrTrimmed // all of them are gone
 	}
-	return steps, nil
+	steps, err := t.Steps(s.identity.Epoch, rows, limit, max)
+	if err != nil && err != journal.ErrTrimmed {
+		return nil, s.readError("trail", err)
+	}
+	return steps, err
 }
 
 // Rights is journal.Trail's.
@@ -134,43 +99,29 @@ func (s *Store) Rights(ctx context.Context, gs []journal.Grant) ([]channel.Acces
 	if s.shut.Load() {
 		return nil, journal.ErrClosed
 	}
-	held := make(map[journal.Grant]channel.Access, len(gs))
+	rights := store.NewRights(gs)
 	args := make([]any, 0, 2*len(gs))
-	for _, g := range gs {
-		if _, twice := held[g]; !twice {
-			held[g] = channel.Access{Channel: g.Channel, User: g.User}
-			args = append(args, string(g.Channel), g.User)
-		}
+	for _, g := range rights.Grants() {
+		args = append(args, string(g.Channel), g.User)
 	}
 	v, err := s.view(ctx)
 	if err != nil {
 		return nil, s.readError("rights", err)
 	}
 	defer v.end()
-	own := map[journal.Grant]bool{}
 	err = v.many(&s.services.rights, args, func(scan func(...any) error) error {
-		var name, asker string
+		var g journal.Grant
 		var a channel.Access
-		var rights, version int64
-		if err := scan(&name, &asker, &a.User, &rights, &version); err != nil {
+		var version int64
+		if err := scan(&g.Channel, &g.User, &a.User, &a.Rights, &version); err != nil {
 			return err
 		}
-		g := journal.Grant{Channel: channel.Name(name), User: asker}
-		a.Channel, a.Rights, a.Version = g.Channel, channel.Rights(rights), uint64(version)
-		if a.User == g.User {
-			own[g] = true
-		} else if own[g] {
-			return nil
-		}
-		held[g] = a
+		a.Channel, a.Version = g.Channel, uint64(version)
+		rights.Found(g, a)
 		return nil
 	})
 	if err != nil {
 		return nil, s.readError("rights", err)
 	}
-	as := make([]channel.Access, len(gs))
-	for i, g := range gs {
-		as[i] = held[g]
-	}
-	return as, nil
+	return rights.Answers(), nil
 }

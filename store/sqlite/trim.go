@@ -31,7 +31,7 @@ func (w *writer) trim(ctx context.Context, n channel.Name, st *logState, now tim
 		}
 		count--
 		cut.bytes -= size
-		cut.oldest = w.s.identity.position(offset, tag)
+		cut.oldest = w.s.identity.Position(offset, tag)
 		return nil
 	})
 	if err != nil || cut.oldest == st.oldest {

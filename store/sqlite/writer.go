@@ -11,6 +11,7 @@ import (
 	"carillon/channel"
 	"carillon/internal/fault"
 	"carillon/journal"
+	"carillon/store"
 
 	lib "modernc.org/sqlite/lib"
 )
@@ -47,13 +48,13 @@ type cache struct {
 	logs    map[channel.Name]logState // those used lately
 	older   map[channel.Name]logState
 	fences  map[fenceKey]fenceState
-	tables  map[int64]*table // by the id of the channel
-	entries int              // of tables, about
-	lastID  int64            // highest id of a channel; 0: not known
+	tables  map[int64]*store.Table // by the id of the channel
+	entries int                    // of tables, about
+	lastID  int64                  // highest id of a channel; 0: not known
 }
 
 func newCache() cache {
-	return cache{logs: map[channel.Name]logState{}, fences: map[fenceKey]fenceState{}, tables: map[int64]*table{}}
+	return cache{logs: map[channel.Name]logState{}, fences: map[fenceKey]fenceState{}, tables: map[int64]*store.Table{}}
 }
 
 func newWriter(s *Store) *writer {
@@ -364,14 +365,14 @@ func (w *writer) state(ctx context.Context, n channel.Name) (logState, error) {
 	err := w.findLog.QueryRowContext(ctx, string(n)).Scan(&st.id, &head, &tag, &oldest, &oldestTag, &st.bytes, &st.lastMS,
 		&rev, &version, &st.commanded, &st.shard, &st.wake)
 	if errors.Is(err, sql.ErrNoRows) {
-		st.head = w.s.identity.first(n)
+		st.head = w.s.identity.First(n)
 		st.oldest = st.head
 		return st, nil
 	}
 	if err != nil {
 		return st, err
 	}
-	st.head, st.oldest = w.s.identity.position(head, tag), w.s.identity.position(oldest, oldestTag)
+	st.head, st.oldest = w.s.identity.Position(head, tag), w.s.identity.Position(oldest, oldestTag)
 	st.rev, st.version = uint64(rev), uint64(version)
 	return st, w.verifyHead(ctx, n, st)
 }

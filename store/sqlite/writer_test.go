@@ -16,7 +16,7 @@ import (
 )
 
 // foreign is a connection of somebody else to the database of a folder.
-func foreign(t *testing.T, dir string) *sql.DB {
+func foreign(t testing.TB, dir string) *sql.DB {
 	t.Helper()
 	db, err := sql.Open("sqlite", source(filepath.Join(dir, fileName), "busy_timeout(5000)"))
 	if err != nil {
@@ -33,7 +33,7 @@ func exec(t *testing.T, db *sql.DB, text string, args ...any) {
 	}
 }
 
-func count(t *testing.T, db *sql.DB, table string) (n int) {
+func count(t testing.TB, db *sql.DB, table string) (n int) {
 	t.Helper()
 	if err := db.QueryRow("SELECT count(*) FROM " + table).Scan(&n); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,257 @@
+package redis
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"carillon/backbone"
+
+	"github.com/redis/rueidis"
+)
+
+const (
+	deafGrace = 2 * time.Second        // for answers after the inbox was deaf; see asks.heardAgain
+	firstWait = 20 * time.Millisecond  // before a subscription that ended is tried again; doubles
+	lastWait  = 500 * time.Millisecond // see firstWait
+	mailBytes = 256 << 10              // of answers in one message, if there are several
+)
+
+func decimal[N int | int64](n N) string { return strconv.FormatInt(int64(n), 10) }
+
+// publish is the command that reaches a subject.
+func (d *Desk) publish() string {
+	if d.b.Clustered() {
+		return "SPUBLISH"
+	}
+	return "PUBLISH"
+}
+
+// inbox tells whether this desk hears what is sent to it.
+type inbox struct {
+	mu    sync.Mutex
+	hears bool
+	once  bool          // it heard before
+	up    chan struct{} // closed while hears
+}
+
+func (i *inbox) init() { i.up = make(chan struct{}) }
+
+// set notes whether it hears; again: it does so after it was deaf.
+func (i *inbox) set(hears bool) (again bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if hears == i.hears {
+		return false
+	}
+	if i.hears = hears; !hears {
+		i.up = make(chan struct{})
+		return false
+	}
+	again, i.once = i.once, true
+	close(i.up)
+	return again
+}
+
+// await waits until it hears; false: ctx ended before.
+func (i *inbox) await(ctx context.Context) bool {
+	i.mu.Lock()
+	up := i.up
+	i.mu.Unlock()
+	select {
+	case <-up:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// listen hears what is sent to this desk until it closes.
+func (d *Desk) listen() {
+	d.subscribe(d.ctx, d.b.NodeKey("desk-inbox", d.id), func(on bool) {
+		if d.inbox.set(on) {
+			d.asks.heardAgain(time.Now())
+		}
+	}, d.heard)
+}
+
+// heard takes in a message.
+func (d *Desk) heard(m string) {
+	var err error
+	switch {
+	case m == "":
+		err = errForm
+	case m[0] == mailAnswers:
+		err = parseAnswers(m[1:], func(a answer) { d.asks.end(a.ask, a.reply, d.errorOf(a.fault)) })
+	case m[0] == mailLook:
+		d.look(m[1:])
+	default:
+		err = errForm
+	}
+	if err != nil {
+		d.log.Warn("a message to this node's inbox is passed over", "bytes", len(m), "cause", err)
+	}
+}
+
+// subscribe hears a subject until ctx ends, whatever becomes of the line. set is told when it begins to hear and when it is
+// deaf; neither function may wait or call Redis.
+func (d *Desk) subscribe(ctx context.Context, subject string, set func(on bool), heard func(message string)) {
+	wait := firstWait
+	for ctx.Err() == nil {
+		began := time.Now()
+		hooked := rueidis.WithOnSubscriptionHook(ctx, func(s rueidis.PubSubSubscription) {
+			set(strings.HasSuffix(s.Kind, "subscribe") && !strings.HasSuffix(s.Kind, "unsubscribe"))
+		})
+		hooked = rueidis.WithOnReceiveReturnHook(hooked, func(err error, line rueidis.CommandClient) error {
+			d.unsubscribe(line, subject)
+			return err
+		})
+		b := d.b.Client().B()
+		command := b.Subscribe().Channel(subject).Build()
+		if d.b.Clustered() {
+			command = b.Ssubscribe().Channel(subject).Build()
+		}
+		_ = d.b.Client().Receive(hooked, command, func(m rueidis.PubSubMessage) { heard(m.Message) })
+		set(false)
+		if time.Since(began) > lastWait {
+			wait = firstWait
+		}
+		pause(ctx, wait)
+		wait = min(2*wait, lastWait)
+	}
+}
+
+// unsubscribe ends a subscription on its own line, if that is still there.
+func (d *Desk) unsubscribe(line rueidis.CommandClient, subject string) {
+	ctx, cancel := context.WithTimeout(context.Background(), backbone.CallTimeout)
+	defer cancel()
+	command := line.B().Unsubscribe().Channel(subject).Build()
+	if d.b.Clustered() {
+		command = line.B().Sunsubscribe().Channel(subject).Build()
+	}
+	_ = line.Do(ctx, command).Error()
+}
+
+// pause waits for a time, or until ctx ends.
+func pause(ctx context.Context, wait time.Duration) {
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// sweep ends asks that wait for too long.
+func (d *Desk) sweep() {
+	t := time.NewTicker(sweepEvery)
+	defer t.Stop()
+	for {
+		select {
+		case now := <-t.C:
+			d.asks.expire(now)
+		case <-d.ctx.Done():
+			return
+		}
+	}
+}
+
+// post is what is on its way to the inboxes of others: one message to each at a time, and the next one gathers meanwhile.
+type post struct {
+	mu    sync.Mutex
+	piles map[string]*pile // by inbox; gone when there is nothing
+	bytes int
+	empty chan struct{} // closed when piles is empty, if somebody waits
+}
+
+// pile is what waits for one inbox.
+type pile struct{ messages [][]byte }
+
+// mail sends a message, or drops it where too much is under way: who asked hears bus.ErrUnanswered in time. Answers join
+// those that wait already.
+func (d *Desk) mail(to string, message []byte) {
+	d.post.mu.Lock()
+	if d.post.bytes+len(message) > MaxAnswerBytes {
+		d.post.mu.Unlock()
+		d.dropped.Add(1)
+		d.log.Warn("answers are dropped: too many wait for Redis", "inbox", to)
+		return
+	}
+	p := d.post.piles[to]
+	start := p == nil
+	if start {
+		p = &pile{}
+		d.post.piles[to] = p
+	}
+	last := len(p.messages) - 1
+	if message[0] == mailAnswers && last >= 0 && p.messages[last][0] == mailAnswers && len(p.messages[last])+len(message) <= mailBytes {
+		p.messages[last] = append(p.messages[last], message[1:]...)
+		d.post.bytes += len(message) - 1
+	} else {
+		p.messages = append(p.messages, message)
+		d.post.bytes += len(message)
+	}
+	d.post.mu.Unlock()
+	if start && !d.begin(func() { d.deliver(to, p) }) {
+		for d.post.next(to, p) != nil {
+		}
+	}
+}
+
+// next takes a message; nil: there is none, and the pile is gone.
+func (o *post) next(to string, p *pile) []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(p.messages) == 0 {
+		if delete(o.piles, to); len(o.piles) == 0 && o.empty != nil {
+			close(o.empty)
+			o.empty = nil
+		}
+		return nil
+	}
+	m := p.messages[0]
+	p.messages = p.messages[1:]
+	o.bytes -= len(m)
+	return m
+}
+
+// deliver sends what waits for an inbox. What Redis does not take is lost: nothing is repeated.
+func (d *Desk) deliver(to string, p *pile) {
+	subject := d.b.NodeKey("desk-inbox", to)
+	for m := d.post.next(to, p); m != nil; m = d.post.next(to, p) {
+		ctx, cancel := context.WithTimeout(d.ctx, backbone.CallTimeout)
+		b := d.b.Client().B()
+		command := b.Publish().Channel(subject).Message(rueidis.BinaryString(m)).Build()
+		if d.b.Clustered() {
+			command = b.Spublish().Channel(subject).Message(rueidis.BinaryString(m)).Build()
+		}
+		err := d.b.Client().Do(ctx, command).Error()
+		cancel()
+		if d.note(err); err != nil {
+			d.dropped.Add(1)
+		}
+	}
+}
+
+// flush waits until everything is sent, though not for long.
+func (o *post) flush(ctx context.Context) {
+	o.mu.Lock()
+	if len(o.piles) == 0 {
+		o.mu.Unlock()
+		return
+	}
+	if o.empty == nil {
+		o.empty = make(chan struct{})
+	}
+	empty := o.empty
+	o.mu.Unlock()
+	t := time.NewTimer(backbone.CallTimeout)
+	defer t.Stop()
+	select {
+	case <-empty:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,336 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"carillon/bus"
+	"carillon/bus/redis"
+	"carillon/channel"
+	"carillon/internal/servertest"
+)
+
+// muster is which worker has which shard, as their runs tell.
+type muster struct {
+	t       testing.TB
+	mu      sync.Mutex
+	holder  map[int]int // by shard: worker
+	changes int         // shards that came to somebody
+	moved   chan struct{}
+}
+
+func newMuster(t testing.TB) *muster {
+	return &muster{t: t, holder: make(map[int]int), moved: make(chan struct{}, 1)}
+}
+
+// run is that of a worker.
+func (m *muster) run(worker int) func(context.Context, bus.Shard) error {
+	return func(ctx context.Context, s bus.Shard) error {
+		m.mu.Lock()
+		if other, held := m.holder[s.Number()]; held {
+			m.t.Errorf("shard %d comes to worker %d while %d has it", s.Number(), worker, other)
+		}
+		m.holder[s.Number()] = worker
+		m.changes++
+		m.signal()
+		m.mu.Unlock()
+		defer func() {
+			m.mu.Lock()
+			delete(m.holder, s.Number())
+			m.signal()
+			m.mu.Unlock()
+		}()
+		return answering(ctx, s)
+	}
+}
+
+func (m *muster) signal() {
+	select {
+	case m.moved <- struct{}{}:
+	default:
+	}
+}
+
+// await waits until the workers have so many shards each, and returns who has which.
+func (m *muster) await(want ...int) map[int]int {
+	m.t.Helper()
+	deadline := time.NewTimer(time.Minute)
+	defer deadline.Stop()
+	for {
+		m.mu.Lock()
+		got := make([]int, len(want))
+		for _, worker := range m.holder {
+			got[worker]++
+		}
+		now := make(map[int]int)
+		for shard, worker := range m.holder {
+			now[shard] = worker
+		}
+		m.mu.Unlock()
+		if slices.Equal(got, want) {
+			return now
+		}
+		select {
+		case <-m.moved:
+		case <-deadline.C:
+			m.t.Fatalf("the shards are divided as %v, not as %v", got, want)
+		}
+	}
+}
+
+// TestWorkersShare: who comes gets his share from the others and nothing else moves; who goes leaves only his own.
+func TestWorkersShare(t *testing.T) {
+	const shards = 12
+	ds := desks(t, servertest.StartRedis(t, servertest.RedisNone...).URL(), 4)
+	m := newMuster(t)
+	inOwn(t, ds[0], "share", shards, m.run(0))
+	m.await(shards, 0, 0, 0)
+	inOwn(t, ds[1], "share", shards, m.run(1))
+	m.await(6, 6, 0, 0)
+	third := inOwn(t, ds[2], "share", shards, m.run(2))
+	before := m.await(4, 4, 4, 0)
+	inOwn(t, ds[3], "share", shards, m.run(3))
+	after := m.await(3, 3, 3, 3)
+	for shard, worker := range after {
+		if worker != before[shard] && worker != 3 {
+			t.Errorf("worker 3 came, and shard %d went from %d to %d", shard, before[shard], worker)
+		}
+	}
+	third()
+	last := m.await(4, 4, 0, 4)
+	for shard, worker := range last {
+		if worker != after[shard] && after[shard] != 2 {
+			t.Errorf("worker 2 went, and shard %d went from %d to %d", shard, after[shard], worker)
+		}
+	}
+	t.Logf("shards changed hands %d times, %d were needed", m.changes, shards+6+4+3+3)
+	if err := ds[2].Own(context.Background(), "share", shards+1, m.run(9)); err == nil || errors.Is(err, bus.ErrClosed) {
+		t.Errorf("an owner of %d shards where there are %d: %v", shards+1, shards, err)
+	}
+}
+
+// deskChild tells a process of the test to be a worker of this Redis, which takes commands and never answers.
+const deskChild = "CARILLON_TEST_DESK_CHILD"
+
+func TestDeskChild(t *testing.T) {
+	url := os.Getenv(deskChild)
+	if url == "" {
+		t.Skip("a part of TestWorkerKilled")
+	}
+	d := desksAt(t, url, "child", 1)[0]
+	_ = d.Own(context.Background(), "k", 4, func(ctx context.Context, s bus.Shard) error {
+		fmt.Println("has", s.Number())
+		for {
+			as, err := s.Next(ctx, 2)
+			if err != nil {
+				fmt.Println("gave up", s.Number())
+				return err
+			}
+			for _, a := range as {
+				fmt.Println("took", a.Command.ID)
+			}
+		}
+	})
+}
+
+// child is a worker in a process of its own.
+type child struct {
+	t    testing.TB
+	proc *os.Process
+	out  *os.File
+	said string
+}
+
+func startChild(t testing.TB, url string) *child {
+	c := exec.Command(os.Args[0], "-test.run=^TestDeskChild$", "-test.v")
+	c.Env = append(os.Environ(), deskChild+"="+url)
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	return &child{t: t, proc: c.Process, out: out.(*os.File)}
+}
+
+// await reads until it said something.
+func (c *child) await(what string) {
+	c.t.Helper()
+	_ = c.out.SetReadDeadline(time.Now().Add(patience))
+	for buf := make([]byte, 256); !strings.Contains(c.said, what); {
+		n, err := c.out.Read(buf)
+		if c.said += string(buf[:n]); err != nil {
+			c.t.Fatalf("the worker ended: %v\n%s", err, c.said)
+		}
+	}
+}
+
+func (c *child) signal(s syscall.Signal) {
+	if err := c.proc.Signal(s); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// TestWorkerKilled: commands that a worker had taken when its process was killed come to the next one, in order, as a
+// further attempt, and soon enough for those who asked.
+func TestWorkerKilled(t *testing.T) {
+	t.Parallel()
+	takeOver(t, func(c *child) { c.signal(syscall.SIGKILL) })
+}
+
+// TestWorkerHalted: so they do when the process stands still; when it goes on it gives its shards up by itself.
+func TestWorkerHalted(t *testing.T) {
+	t.Parallel()
+	c := takeOver(t, func(c *child) { c.signal(syscall.SIGSTOP) })
+	c.signal(syscall.SIGCONT)
+	c.await("gave up")
+}
+
+func takeOver(t *testing.T, end func(*child)) *child {
+	r := servertest.StartRedis(t, servertest.RedisNone...)
+	c := startChild(t, r.URL())
+	ds := desksAt(t, r.URL(), "child", 2)
+	n := channel.Name("k:a")
+	results := make(chan error, 6)
+	ask := func(i int) {
+		ds[0].Ask(channel.Command{ID: fmt.Sprintf("id%d", i), Channel: n, User: "ann"}, func(_ channel.Reply, err error) { results <- err })
+	}
+	c.await(fmt.Sprintf("has %d\n", n.Shard(4)))
+	for i := range 3 {
+		ask(i)
+	}
+	c.await("took id2")
+	end(c)
+	ended := time.Now()
+	for i := 3; i < 6; i++ {
+		ask(i)
+	}
+	got := make(chan bus.Asked, 64)
+	inOwn(t, ds[1], "k", 4, func(ctx context.Context, s bus.Shard) error {
+		for {
+			as, err := s.Next(ctx, 8)
+			if err != nil {
+				return err
+			}
+			for _, a := range as {
+				got <- a
+				_ = s.Answer([]bus.Answered{{Ticket: a.Ticket}})
+			}
+		}
+	})
+	for i := range 6 {
+		a := soon(t, got)
+		if want := fmt.Sprintf("id%d", i); a.Command.ID != want {
+			t.Errorf("command %d to come was %s, not %s", i, a.Command.ID, want)
+		}
+		if want := map[bool]int{true: 2, false: 1}[i < 3]; a.Attempt != want {
+			t.Errorf("%s comes as attempt %d, not %d", a.Command.ID, a.Attempt, want)
+		}
+		if i == 0 {
+			t.Logf("the shard was taken over after %v", time.Since(ended))
+		}
+		if a.Command.Waited <= 0 {
+			t.Errorf("%s is said to have waited %v", a.Command.ID, a.Command.Waited)
+		}
+	}
+	for range 6 {
+		if err := soon(t, results); err != nil {
+			t.Errorf("an ask was not answered in time: %v", err)
+		}
+	}
+	return c
+}
+
+// soon waits for a value.
+func soon[T any](t testing.TB, c <-chan T) (v T) {
+	t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case v = <-c:
+	case <-timer.C:
+		t.Fatalf("nothing came within %v", patience)
+	}
+	return v
+}
+
+// TestBoundOfAShard: it holds for the commands of all nodes together.
+func TestBoundOfAShard(t *testing.T) {
+	ds := desks(t, servertest.StartRedis(t, servertest.RedisNone...).URL(), 3)
+	work := make(chan struct{})
+	inOwn(t, ds[2], "full", 1, func(ctx context.Context, s bus.Shard) error {
+		as, err := s.Next(ctx, 1) // the one that proves that it is served
+		if err != nil {
+			return err
+		}
+		_ = s.Answer([]bus.Answered{{Ticket: as[0].Ticket}})
+		<-work
+		return answering(ctx, s)
+	})
+	untilServed(t, ds[0], "full:a")
+	const each = redis.MaxCommands*2/3 + 100
+	results := make(chan error, 2*each)
+	for _, d := range ds[:2] {
+		for i := range each {
+			d.Ask(channel.Command{ID: fmt.Sprint(i), Channel: "full:a", User: "ann"}, func(_ channel.Reply, err error) { results <- err })
+		}
+	}
+	busy := 0
+	for range 2*each - redis.MaxCommands { // who is refused hears it while nobody works
+		if err := soon(t, results); !errors.Is(err, bus.ErrBusy) {
+			t.Fatalf("while nobody works: %v", err)
+		}
+		busy++
+	}
+	close(work)
+	for range redis.MaxCommands {
+		if err := soon(t, results); err != nil {
+			t.Errorf("a command that was taken: %v", err)
+		}
+	}
+	t.Logf("%d of %d were refused", busy, 2*each)
+}
+
+// TestForeignLines: what nobody can read is passed over and removed, and hurts nobody.
+func TestForeignLines(t *testing.T) {
+	r := servertest.StartRedis(t, servertest.RedisNone...)
+	ds := desksAt(t, r.URL(), "foreign", 2)
+	inOwn(t, ds[0], "f", 1, answering)
+	untilServed(t, ds[1], "f:a")
+	stream := ""
+	for _, key := range strings.Fields(r.Do("keys", "*:desk-state/f/0")) {
+		stream = strings.Replace(key, "desk-state", "desk", 1)
+	}
+	if stream == "" {
+		t.Fatal("no shard is there: " + r.Do("keys", "*"))
+	}
+	for _, junk := range []string{"", "x", "\x01", strings.Repeat("\x01\x01", 100), strings.Repeat("z", 100_000)} {
+		r.Do("xadd", stream, "*", "c", junk)
+		for _, inbox := range strings.Fields(r.Do("pubsub", "channels", "*desk-inbox*")) {
+			r.Do("publish", inbox, junk)
+			r.Do("publish", inbox, "a"+junk)
+			r.Do("publish", inbox, "l"+junk)
+		}
+	}
+	for i := range 20 {
+		if _, err := askNow(ds[1], channel.Command{ID: fmt.Sprint(i), Channel: "f:a", User: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for deadline := time.Now().Add(time.Minute); r.Do("xlen", stream) != "0"; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s lines stay in the stream", r.Do("xlen", stream))
+		}
+	}
+}
