@@ -26,6 +26,8 @@ const (
 // PublicOptions are what the public handler is made of. Guest, Guard, AllowOrigin and Told may be nil.
 type PublicOptions struct {
 	Reader   Reader
+	Tables   Tables
+	Rows     Rows
 	Presence Presence
 	Gate     Gate // nil: no service guards its channels
 	// Identify turns a bearer token into an identity; "" where none was sent. It is the one that sockets use.
@@ -44,6 +46,8 @@ type ServerOptions struct {
 	Publisher  Publisher
 	Announcer  Announcer
 	Reader     Reader
+	Tables     Tables
+	Rows       Rows
 	Directory  Directory
 	Rooms      Rooms
 	Presence   Presence

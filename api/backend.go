@@ -47,15 +47,22 @@ type Gate interface {
 	Admit(ctx context.Context, n channel.Name, user string) error
 }
 
-// Directory knows the connections of all nodes.
+// Directory knows the connections of this node, and can have all nodes end theirs.
 type Directory interface {
 	// Connections lists in the order of their ids those with an id greater than q.After, at most q.Limit; more tells that
 	// the list goes on.
 	Connections(ctx context.Context, q ConnectionQuery) (cs []Connection, more bool, err error)
-	// Disconnect ends one connection with the close number of why; found is false if there is none of that id.
-	Disconnect(ctx context.Context, id string, why wire.Code) (found bool, err error)
-	// DisconnectUser ends all connections that a user has now, and counts them.
-	DisconnectUser(ctx context.Context, user string, why wire.Code) (n int, err error)
+	// Disconnect ends one connection with the close number of why, on whichever node it is.
+	Disconnect(ctx context.Context, id string, why wire.Code) (Ended, error)
+	// DisconnectUser ends all connections that a user has now.
+	DisconnectUser(ctx context.Context, user string, why wire.Code) (Ended, error)
+}
+
+// Ended is what became of a disconnect: how many connections of this node it ended, and whether other nodes were told,
+// whose connections nobody counts.
+type Ended struct {
+	Here int
+	Sent bool
 }
 
 // ConnectionQuery asks for connections: of User and in Channel, where these are not "".

@@ -119,15 +119,23 @@ func (v *server) disconnect(c *call) error {
 	if err != nil {
 		return err
 	}
-	found, err := v.o.Directory.Disconnect(c.ctx(), id, why)
+	ended, err := v.o.Directory.Disconnect(c.ctx(), id, why)
 	if err != nil {
 		return err
 	}
-	if !found {
+	if ended.Here == 0 && !ended.Sent {
 		return refuse(CodeNotFound, "There is no connection of this id.")
 	}
-	c.answer([]byte(`{"disconnected":1}`))
+	c.ended(ended)
 	return nil
+}
+
+func (c *call) ended(e Ended) {
+	text := `{"disconnected":` + strconv.Itoa(e.Here)
+	if e.Sent {
+		text += `,"sent":true`
+	}
+	c.answer([]byte(text + "}"))
 }
 
 func (v *server) disconnectUser(c *call) error {
@@ -139,11 +147,11 @@ func (v *server) disconnectUser(c *call) error {
 	if err != nil {
 		return err
 	}
-	n, err := v.o.Directory.DisconnectUser(c.ctx(), user, why)
+	ended, err := v.o.Directory.DisconnectUser(c.ctx(), user, why)
 	if err != nil {
 		return err
 	}
-	c.answer([]byte(`{"disconnected":` + strconv.Itoa(n) + `}`))
+	c.ended(ended)
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"carillon/store/sqlite"
 	"carillon/wire"
 
 	"pgregory.net/rapid"
@@ -307,17 +308,21 @@ func FuzzObject(f *testing.F) {
 // FuzzHandlers: whatever comes, the answer is JSON of the document, an error is a problem, and nothing panics.
 func FuzzHandlers(f *testing.F) {
 	for _, r := range (&server{}).routes() {
-		path := strings.NewReplacer("{channel}", "chat:a", "{user}", "ann", "{id}", "x").Replace(r.pattern)
+		path := strings.NewReplacer("{channel}", "chat:a", "{user}", "ann", "{id}", "x", "{service}", "chess", "{kind}", "game").Replace(r.pattern)
 		f.Add(r.method, path, "application/json", "idem", `{"channel":"chat:a","data":{"a":[1]},"user":"ann"}`, true)
 		f.Add(r.method, path+"?limit=1&cursor=&before=x", "", "", `{"items":[{"channel":"c:a","data64":"AA=="}]}`, false)
 	}
 	f.Add("POST", "/api/token", "application/json", "", `{"user":"ann","caps":[{"channels":["*"],"can":["*"]}],"ttl":1000,"limits":{"body":1}}`, true)
+	f.Add("GET", "/api/rows/chess/game?term=a&term=b&order=asc&limit=3&after="+cursorOf("5 g1"), "", "", "", true)
 	f.Add("OPTIONS", "/api/%2e%2e/\x00", "a/b;c=\"", `"`, "{\"name\":\"\xff\"}", false)
 	s := newStage(f, nil)
+	store, err := sqlite.OpenMemory(f.Context(), sqlite.Options{})
+	must(f, err)
+	f.Cleanup(func() { _ = store.Close() })
 	log := &syncBuffer{}
 	common := Common{Log: slog.New(slog.NewTextHandler(log, nil))}
-	public := Public(PublicOptions{Reader: s, Identify: s.Identify, Guest: s.guest, Common: common})
-	server := Server(ServerOptions{Keys: s.keys, Publisher: s, Announcer: s, Reader: s, Directory: s, Rooms: s, Issuer: s, Revoker: s, Common: common})
+	public := Public(PublicOptions{Tables: s.memory, Rows: rowStore{store}, Reader: s, Identify: s.Identify, Guest: s.guest, Common: common})
+	server := Server(ServerOptions{Tables: s.memory, Rows: rowStore{store}, Keys: s.keys, Publisher: s, Announcer: s, Reader: s, Directory: s, Rooms: s, Issuer: s, Revoker: s, Common: common})
 	f.Fuzz(func(t *testing.T, method, target, kind, idem, body string, inside bool) {
 		u, err := url.ParseRequestURI(target)
 		if err != nil || method == "" {

@@ -50,7 +50,7 @@ func TestDocumentHasAllParameters(t *testing.T) {
 	for _, r := range slices.Concat((&public{}).routes(), (&server{}).routes()) {
 		var want, got []string
 		for _, name := range strings.Fields(r.query) {
-			want = append(want, "query "+name)
+			want = append(want, "query "+strings.TrimSuffix(name, "*"))
 		}
 		for _, segment := range strings.Split(r.pattern, "/") {
 			if strings.HasPrefix(segment, "{") {
@@ -101,6 +101,7 @@ func TestDocumentIsSound(t *testing.T) {
 	for what, pair := range map[string][2]any{
 		"batch":   {schema("Batch", "properties", "items", "maxItems"), float64(wire.MaxBatch)},
 		"records": {schema("Page", "properties", "records", "maxItems"), float64(wire.MaxPage)},
+		"rows":    {schema("Rows", "properties", "rows", "maxItems"), float64(MaxRows)},
 		"list":    {schema("Connections", "properties", "connections", "maxItems"), float64(MaxList)},
 		"ttl":     {schema("TokenRequest", "properties", "ttl", "maximum"), float64(MaxTokenTTL.Milliseconds())},
 		"session": {schema("TokenRequest", "properties", "session", "maximum"), float64(auth.MaxSession.Milliseconds())},

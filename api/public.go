@@ -29,6 +29,8 @@ type public struct{ o PublicOptions }
 func (p *public) routes() []route {
 	return []route{
 		{http.MethodGet, "/api/channels/{channel}/history", pageNames, false, p.history},
+		{http.MethodGet, "/api/channels/{channel}/latest", "", false, p.latest},
+		{http.MethodGet, "/api/rows/{service}/{kind}", rowNames, false, p.rows},
 		{http.MethodGet, "/api/presence", memberNames, false, p.presence},
 		{http.MethodPost, "/api/presence", "", false, p.whereabouts},
 		{http.MethodPost, "/api/token", "", true, p.guest},
@@ -63,17 +65,9 @@ func (p *public) judge(c *call) error {
 
 // history is a page of a channel that the token may read.
 func (p *public) history(c *call) error {
-	n, err := c.channel(0)
+	n, err := p.admitted(c)
 	if err != nil {
 		return err
-	}
-	if auth.Decide(c.who, auth.History, n) != nil {
-		return refuse(wire.CodeForbidden, "The token does not allow history in channel %s.", n)
-	}
-	if p.o.Gate != nil {
-		if err := p.o.Gate.Admit(c.ctx(), n, c.who.User); err != nil {
-			return err
-		}
 	}
 	return c.history(p.o.Reader, n)
 }

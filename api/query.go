@@ -10,7 +10,7 @@ import (
 	"carillon/channel"
 )
 
-// query is what stands behind the question mark: known names alone, each once.
+// query is what stands behind the question mark: known names alone, each once, or more often if its name ends in a star.
 type query map[string][]string
 
 func parseQuery(raw string, known []string) (query, error) {
@@ -19,12 +19,13 @@ func parseQuery(raw string, known []string) (query, error) {
 		return nil, bad("The query is malformed: it has names and values, %%-encoded, with & between them.")
 	}
 	for name, vs := range values {
+		many := slices.Contains(known, name+"*")
 		switch {
-		case !slices.Contains(known, name) && len(known) == 0:
+		case !many && !slices.Contains(known, name) && len(known) == 0:
 			return nil, bad("There is nothing to say in the query here.")
-		case !slices.Contains(known, name):
-			return nil, bad("The query takes %s, and nothing else.", strings.Join(known, ", "))
-		case len(vs) > 1:
+		case !many && !slices.Contains(known, name):
+			return nil, bad("The query takes %s, and nothing else.", strings.ReplaceAll(strings.Join(known, ", "), "*", ""))
+		case len(vs) > 1 && !many:
 			return nil, bad("%s stands twice in the query.", name)
 		}
 	}

@@ -34,6 +34,8 @@ func (v *server) routes() []route {
 		{get, "/api/channels", "prefix limit cursor", false, v.rooms},
 		{get, "/api/channels/{channel}", "", false, v.room},
 		{get, "/api/channels/{channel}/history", pageNames, false, v.history},
+		{get, "/api/channels/{channel}/latest", "", false, v.latest},
+		{get, "/api/rows/{service}/{kind}", rowNames, false, v.rows},
 		{get, "/api/presence", memberNames, false, v.presence},
 		{post, "/api/presence", "", false, v.whereabouts},
 		{get, "/api/openapi.json", "", true, openapi},

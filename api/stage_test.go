@@ -238,12 +238,12 @@ func (s *stage) Connections(_ context.Context, q ConnectionQuery) (cs []Connecti
 	return cs[:min(len(cs), q.Limit)], len(cs) > q.Limit, nil
 }
 
-func (s *stage) Disconnect(_ context.Context, id string, why wire.Code) (bool, error) {
-	return s.sessions.End(why, func(_ *auth.Identity, conn string) bool { return conn == id }) > 0, nil
+func (s *stage) Disconnect(_ context.Context, id string, why wire.Code) (Ended, error) {
+	return Ended{Here: s.sessions.End(why, func(_ *auth.Identity, conn string) bool { return conn == id })}, nil
 }
 
-func (s *stage) DisconnectUser(_ context.Context, user string, why wire.Code) (int, error) {
-	return s.sessions.End(why, func(who *auth.Identity, _ string) bool { return who.User == user }), nil
+func (s *stage) DisconnectUser(_ context.Context, user string, why wire.Code) (Ended, error) {
+	return Ended{Here: s.sessions.End(why, func(who *auth.Identity, _ string) bool { return who.User == user })}, nil
 }
 
 func (s *stage) Rooms(_ context.Context, prefix string, after channel.Name, limit int) (rs []Room, more bool, err error) {

@@ -73,8 +73,6 @@ func IsTimer(c channel.Command) bool { return c.User == UserOf(c.Channel) }
 // SentBy is the channel whose machine sent a command.
 func SentBy(c channel.Command) (channel.Name, bool) {
 	n, ok := strings.CutPrefix(c.User, systemPrefix)
-	if !ok || c.User == PresenceUser {
-		return "", false
-	}
-	return channel.Name(n), true
+	ok = ok && c.User != PresenceUser
+	return channel.Name(n), ok
 }

@@ -69,6 +69,7 @@ const (
 	toSend                 // a message
 	toMark                 // how far was read
 	toAdd                  // to a counter
+	toMove                 // in a game
 )
 
 // question is a command under way, with all its copies.
@@ -80,10 +81,12 @@ type question struct {
 	purpose purpose
 	seq     uint32 // of its publisher, toSend alone
 	due     int64
-	first   int64 // when it was sent first
-	at      int64 // when it is to be sent again, while it waits for that
-	again   bool  // to be sent once more after its answer
-	pump    *pump // what asks the next one, or nil
+	first   int64                     // when it was sent first
+	at      int64                     // when it is to be sent again, while it waits for that
+	again   bool                      // to be sent once more after its answer
+	pump    *pump                     // what asks the next one, or nil
+	then    func(*wire.Message) error // hears the answer of one to enter; nil: entered does
+	fresh   bool                      // when its time has come, it is asked for the first time
 	reply   []byte
 }
 
@@ -150,6 +153,11 @@ func (e *engine) repeat(now int64) (next int64) {
 			a.later = append(a.later, q)
 			next = earlier(next, q.at)
 		} else if q.line.fd >= 0 {
+			if q.fresh {
+				q.fresh, q.at = false, 0
+				e.ask(q)
+				continue
+			}
 			e.put(q)
 		}
 	}
@@ -159,12 +167,12 @@ func (e *engine) repeat(now int64) (next int64) {
 // answer books what the server says to a command. Its errors end the line.
 func (e *engine) answer(l *line, m *wire.Message, now int64) error {
 	a := &e.asks
+	if m.Type == wire.MsgAccepted {
+		return nil // the answer follows, or has just overtaken it
+	}
 	q := a.open[m.ID]
 	if q == nil || q.line != l {
 		return fmt.Errorf("the server answers request %d, which nobody asked, or twice", m.ID)
-	}
-	if m.Type == wire.MsgAccepted {
-		return nil // the answer follows
 	}
 	delete(a.open, m.ID)
 	if m.Type == wire.MsgError {
@@ -237,6 +245,10 @@ type pump struct {
 
 // start has every publisher ask.
 func (e *engine) start(p *pump, now int64) {
+	if p.g.Service == chessService {
+		e.race(p, now)
+		return
+	}
 	for i, l := range p.g.who {
 		if l == nil || l.state != open {
 			continue

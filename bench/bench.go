@@ -18,11 +18,11 @@ import (
 // Command is `bench`: one scenario against one server, or all servers in turn. It is bounded in time and connections,
 // aims at loopback alone unless told otherwise, and returns an error where a receipt was lost, repeated or damaged.
 type Command struct {
-	Scenario string `arg:"" enum:"connect,idle,fanout,rooms,beside,burst,flap,slow,herd,chat,commands,mixed,articles,peers" help:"connect, idle, fanout, rooms, beside, burst, flap, slow, herd, chat, commands, mixed, articles, or peers: Carillon and other servers in turn."`
+	Scenario string `arg:"" enum:"connect,idle,fanout,rooms,beside,burst,flap,slow,herd,chat,chess,commands,mixed,articles,cluster,across,peers" help:"connect, idle, fanout, rooms, beside, burst, flap, slow, herd, chat, chess, commands, mixed, articles, cluster and across over several nodes, or peers: Carillon and other servers in turn."`
 	Target   Target `embed:""`
 	Load     Load   `embed:""`
 	Output   Output `embed:""`
-	Rounds   int    `default:"5" help:"peers: how often every server is measured."`
+	Rounds   int    `default:"5" help:"peers, across: how often each is measured."`
 	Only     string `default:"" help:"peers: shapes to measure, separated by commas; all when empty."`
 	Quick    bool   `help:"Small and short: is everything there? The figures mean nothing."`
 
@@ -31,7 +31,7 @@ type Command struct {
 
 // Target says which server to measure.
 type Target struct {
-	URL      string `name:"url" help:"Server that runs already, as ws://127.0.0.1:8000/ws."`
+	URL      string `name:"url" help:"Server that runs already, as ws://127.0.0.1:8000/ws; several nodes of a cluster with commas between."`
 	PID      int    `name:"pid" help:"Its process; found by its port when left out."`
 	Start    string `help:"Command line of a server to start, with {port} where its port goes; this program's dev when neither it nor --url is given."`
 	Peer     string `help:"Server of the comparison to build and start: bare, ws, gws or socketio."`
@@ -46,6 +46,7 @@ type Target struct {
 type Load struct {
 	Conns     int           `help:"Connections that subscribe."`
 	Channels  int           `help:"rooms, commands: how many channels."`
+	Nodes     int           `help:"cluster, across: processes of the server; they meet in a Redis that is started too."`
 	Members   int           `help:"chat: in each room."`
 	Rate      float64       `help:"Messages a second, over all channels."`
 	Payload   int           `default:"100" help:"Bytes of a message's body."`
@@ -68,7 +69,8 @@ type Output struct {
 // Bounds of what one run may ask for.
 const (
 	maxConns    = 200_000
-	maxMembers  = 10_000    // of a room
+	maxMembers  = 10_000 // of a room
+	maxNodes    = 64
 	maxRate     = 1_000_000 // messages a second
 	maxDuration = time.Hour
 	maxBody     = 60_000 // bytes
@@ -104,6 +106,8 @@ func (c *Command) check() error {
 		return fmt.Errorf("--conns and --channels are at most %d", maxConns)
 	case l.Members < 0 || l.Members > maxMembers:
 		return fmt.Errorf("--members is at most %d", maxMembers)
+	case l.Nodes < 0 || l.Nodes > maxNodes:
+		return fmt.Errorf("--nodes is at most %d", maxNodes)
 	case l.Rate < 0 || l.Rate > maxRate:
 		return fmt.Errorf("--rate is at most %d messages a second", maxRate)
 	case l.Duration < 0 || l.Duration > maxDuration:
@@ -143,6 +147,8 @@ func (c *Command) target(ctx context.Context) (*target, error) {
 	var t *target
 	var err error
 	switch {
+	case strings.Contains(o.URL, ","):
+		t, err = joinNodes(o.URL, o.Anywhere)
 	case o.URL != "":
 		if t, err = parseTarget(o.URL, o.Anywhere); err == nil {
 			t.pid = o.PID
@@ -152,6 +158,8 @@ func (c *Command) target(ctx context.Context) (*target, error) {
 		}
 	case o.Peer != "":
 		t, err = startPeer(ctx, o.Peer, o.Peers)
+	case c.Scenario == clusterName || c.Scenario == acrossName:
+		t, err = c.startCluster(ctx)
 	default:
 		t, err = c.startCarillon(ctx)
 	}
@@ -172,7 +180,7 @@ func (c *Command) target(ctx context.Context) (*target, error) {
 }
 
 // lasting are the scenarios whose server keeps what it acknowledges on disk.
-var lasting = map[string]bool{"chat": true, "commands": true, "mixed": true, "articles": true}
+var lasting = map[string]bool{"chat": true, "chess": true, "commands": true, "mixed": true, "articles": true}
 
 // startCarillon starts what --start says, or the program this is: serve where there is a secret, otherwise dev.
 // lifted is the configuration that lifts the limits of serve for load tests, seen from the root of the repository.
@@ -192,7 +200,7 @@ func (c *Command) startCarillon(ctx context.Context) (*target, error) {
 		if env != nil {
 			word = "serve"
 		}
-		args = []string{self, word, "--listen", "127.0.0.1:{port}", "--internal-listen", "127.0.0.1:0"}
+		args = []string{self, word, "--listen", "127.0.0.1:{port}", "--internal-listen", "127.0.0.1:{internal}"}
 		if _, err := os.Stat(lifted); err == nil && word == "serve" {
 			args = append(args, "--config", lifted)
 		}
@@ -205,7 +213,7 @@ func (c *Command) startCarillon(ctx context.Context) (*target, error) {
 		args = append(args, "--data", dir)
 	}
 	if env != nil {
-		env = append(env, "CARILLON_SERVICES="+chatService+" "+counterService)
+		env = append(env, "CARILLON_SERVICES="+chatService+" "+chessService+" "+counterService)
 	}
 	t, err := start(ctx, ours, c.Target.Protocol, args, env...)
 	if err != nil {

@@ -74,6 +74,8 @@ func TestScenarios(t *testing.T) {
 		{"mixed", func(c *Command) { c.Load.Rate = 200 }, 200 * 50 * 20 / 100},
 		{"chat", func(c *Command) { c.Load.Rate = 100 }, 100 * 10},
 		{"chat", func(c *Command) { c.Target.Protocol, c.Load.Rate, c.Load.Workers = "msgpack", 100, 2 }, 100 * 10},
+		{"chess", func(c *Command) { c.Load.Conns, c.Load.Rate = 80, 100 }, 200},
+		{"chess", func(c *Command) { c.Target.Protocol, c.Load.Conns, c.Load.Rate, c.Load.Workers = "msgpack", 80, 100, 2 }, 200},
 		{"commands", func(c *Command) { c.Load.Conns, c.Load.Rate = 0, 200 }, 200},
 	} {
 		t.Run(x.name, func(t *testing.T) {

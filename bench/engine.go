@@ -33,6 +33,7 @@ type crowd struct {
 	seen    map[sequel]int  // messages that some members have and others lack
 	retried map[sequel]bool // messages sent again because the server asked for it: these may come late
 	names   []channel.Name
+	matches []*match // by channel; of chess alone
 	quiet   []channel.Name
 }
 
@@ -75,7 +76,7 @@ func newEngine(s *setup) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPoller(s.Address)
+	p, err := newPoller(s.Nodes)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +87,7 @@ func newEngine(s *setup) (*engine, error) {
 	if e.setup.Path == "" {
 		e.setup.Path = e.facts.path
 	}
-	e.opening = handshake(s.Address, e.setup.Path, e.facts.protocol)
+	e.opening = handshake(s.Nodes[0], e.setup.Path, e.facts.protocol)
 	number := 0
 	for i := range s.Groups {
 		number = e.gather(i, number)
@@ -98,6 +99,12 @@ func newEngine(s *setup) (*engine, error) {
 func (e *engine) gather(index, number int) int {
 	g := &crowd{Group: e.setup.Groups[index], index: index, seen: map[sequel]int{}, retried: map[sequel]bool{}}
 	publishers := g.publishers()
+	if g.Service == chessService {
+		all := games()
+		for c := range g.Channels {
+			g.matches = append(g.matches, &match{moves: all[c%len(all)]})
+		}
+	}
 	g.who = make([]*line, g.Channels*publishers)
 	for c := range g.Channels {
 		g.names = append(g.names, g.channelName(c, false))
@@ -110,7 +117,7 @@ func (e *engine) gather(index, number int) int {
 			if !e.share(&g.Group, c, place) {
 				continue
 			}
-			l := &line{crowd: g, channel: c, number: number, fd: -1, speaks: place >= g.Members, source: number / sourceLines}
+			l := &line{crowd: g, channel: c, number: number, fd: -1, speaks: place >= g.Members, node: g.node(c, place, len(e.setup.Nodes)), source: number / sourceLines}
 			l.ledger = ledger{group: index, channel: c}
 			if !l.speaks {
 				l.ledger.next, l.ledger.newest = make([]uint32, publishers), make([]uint32, publishers)

@@ -28,6 +28,7 @@ type line struct {
 	channel  int
 	number   int
 	fd       int
+	node     int // of the cluster, from 0
 	source   int
 	attempts int
 	state    state
@@ -52,7 +53,7 @@ func (e *engine) dial(l *line, now int64) {
 	l.since = now
 	e.under++
 	l.state = dialled
-	fd, err := e.poll.dial(l.source)
+	fd, err := e.poll.dial(l.node, l.source)
 	if err != nil {
 		e.fail(l, err)
 		return
@@ -263,6 +264,10 @@ func (e *engine) upgrade(l *line, b []byte) (used int, err error) {
 func (e *engine) join(l *line) {
 	if l.speaks {
 		e.ready(l)
+		return
+	}
+	if l.crowd.Service == chessService {
+		e.seat(l)
 		return
 	}
 	if l.crowd.Service != "" {

@@ -17,6 +17,7 @@ type Group struct {
 	Speakers int    `json:"speakers,omitempty"`
 	Talk     bool   `json:"talk,omitempty"`
 	Side     bool   `json:"side,omitempty"` // measured apart from the others
+	Home     bool   `json:"home,omitempty"` // of several nodes a channel is on one
 	Service  string `json:"service,omitempty"`
 	Run      string `json:"run,omitempty"` // part of the names of a service's channels
 }
@@ -61,6 +62,15 @@ func (g *Group) mine(channel, place, worker, workers int) bool {
 // apart tells whether some group is measured apart.
 func apart(gs []Group) bool { return slices.ContainsFunc(gs, func(g Group) bool { return g.Side }) }
 
+// node is where a connection goes: those of a channel go to the nodes in turn, so that who speaks and who listens are on
+// different ones where they are two, or all to one node.
+func (g *Group) node(channel, place, nodes int) int {
+	if g.Home {
+		return channel % nodes
+	}
+	return (channel + place) % nodes
+}
+
 // Step is a stretch of a schedule.
 type Step struct {
 	Rate    float64 `json:"rate"`    // messages a second, over all channels of the group
@@ -88,16 +98,16 @@ func (m Mix) class(n uint64) channel.Class {
 
 // setup is the first thing a worker is told.
 type setup struct {
-	Worker  int     `json:"worker"`
-	Workers int     `json:"workers"`
-	Dialect string  `json:"dialect"`
-	Address string  `json:"address"` // host:port
-	Path    string  `json:"path"`
-	Groups  []Group `json:"groups"`
-	Payload int     `json:"payload"` // bytes, quotes included
-	Secret  []byte  `json:"secret,omitempty"`
-	Bare    bool    `json:"bare,omitempty"`   // open lines, say nothing on them
-	Resume  bool    `json:"resume,omitempty"` // come back where the line broke
+	Worker  int      `json:"worker"`
+	Workers int      `json:"workers"`
+	Dialect string   `json:"dialect"`
+	Nodes   []string `json:"nodes"` // host:port each
+	Path    string   `json:"path"`
+	Groups  []Group  `json:"groups"`
+	Payload int      `json:"payload"` // bytes, quotes included
+	Secret  []byte   `json:"secret,omitempty"`
+	Bare    bool     `json:"bare,omitempty"`   // open lines, say nothing on them
+	Resume  bool     `json:"resume,omitempty"` // come back where the line broke
 }
 
 // order is what the coordinator tells a worker; Do is one of the words below, the other fields are their arguments.

@@ -15,7 +15,7 @@ import (
 type poller struct {
 	ep, timer, bell int
 	events          []syscall.EpollEvent
-	to              syscall.SockaddrInet4
+	to              []syscall.SockaddrInet4 // the nodes
 }
 
 // ready is an event of a socket.
@@ -34,14 +34,17 @@ const (
 
 var errNoRoom = errors.New("socket takes no more")
 
-func newPoller(address string) (*poller, error) {
-	a, err := net.ResolveTCPAddr("tcp4", address)
-	if err != nil {
-		return nil, err
+func newPoller(nodes []string) (*poller, error) {
+	p := &poller{events: make([]syscall.EpollEvent, epollBatch)}
+	for _, address := range nodes {
+		a, err := net.ResolveTCPAddr("tcp4", address)
+		if err != nil {
+			return nil, err
+		}
+		p.to = append(p.to, syscall.SockaddrInet4{Port: a.Port, Addr: [4]byte(a.IP.To4())})
 	}
 	runtime.LockOSThread()
-	p := &poller{events: make([]syscall.EpollEvent, epollBatch)}
-	p.to = syscall.SockaddrInet4{Port: a.Port, Addr: [4]byte(a.IP.To4())}
+	var err error
 	if p.ep, err = syscall.EpollCreate1(syscall.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
@@ -84,8 +87,8 @@ func (p *poller) want(fd int, read, write bool) error {
 	return p.watch(syscall.EPOLL_CTL_MOD, fd, read, write)
 }
 
-// dial starts a connection; it is open when the socket can be written. source picks 127.0.0.x, 0 the usual address.
-func (p *poller) dial(source int) (int, error) {
+// dial starts a connection to a node; it is open when the socket can be written. source picks 127.0.0.x, 0 the usual address.
+func (p *poller) dial(node, source int) (int, error) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, fmt.Errorf("socket: %w", err)
@@ -96,7 +99,7 @@ func (p *poller) dial(source int) (int, error) {
 			syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, byte(1 + source)}}))
 	}
 	if err == nil {
-		if err = syscall.Connect(fd, &p.to); err == syscall.EINPROGRESS {
+		if err = syscall.Connect(fd, &p.to[node]); err == syscall.EINPROGRESS {
 			err = nil
 		}
 	}

@@ -22,9 +22,9 @@ var (
 	errLinux  = errors.New("the load generator runs on Linux only: it needs epoll and /proc")
 )
 
-func newPoller(string) (*poller, error)                      { return nil, errLinux }
+func newPoller([]string) (*poller, error)                    { return nil, errLinux }
 func (*poller) want(int, bool, bool) error                   { return errLinux }
-func (*poller) dial(int) (int, error)                        { return 0, errLinux }
+func (*poller) dial(int, int) (int, error)                   { return 0, errLinux }
 func (*poller) hangUp(int)                                   {}
 func (*poller) read(int, []byte) (int, error)                { return 0, errLinux }
 func (*poller) write(int, []byte) (int, error)               { return 0, errLinux }

@@ -48,6 +48,9 @@ func (e *engine) entered(l *line, q *question, m *wire.Message) error {
 	if l.state != entering {
 		return nil
 	}
+	if q.then != nil {
+		return q.then(m)
+	}
 	switch m.Refused {
 	case 0:
 		if v, _, ok := numberAfter(m.Body, counterValue); ok {
@@ -110,6 +113,8 @@ func (e *engine) noticed(l *line, r *serviceRecord, now int64) {
 		e.receipt(l, r.body, now)
 	case l.crowd.Service == counterService:
 		e.counted(l, r.body, c, now)
+	case l.crowd.Service == chessService:
+		e.moved(l, r.body, c, now)
 	default:
 		e.chatted(l, r.body, c, now)
 	}
@@ -206,6 +211,7 @@ const (
 	actSend    = "send" // messages of a chat
 	actMark    = "mark" // say how far was read
 	actAdd     = "add"  // one to a counter
+	actMove    = "move" // in a game
 )
 
 // act does what a schedule of commands says, for one publisher.
@@ -227,6 +233,8 @@ func (e *engine) act(t *talk, c, p int, l *line, due int64) {
 		e.ask(&question{line: l, to: listOf(l.user), body: body, purpose: toMark, due: due})
 	case actAdd:
 		e.add(g, c, l, due, nil)
+	case actMove:
+		e.move(g.matches[c], due)
 	}
 }
 
@@ -250,6 +258,8 @@ func (l *line) owes(sent []uint32) uint64 {
 			return l.ledger.owed(sent) + 1
 		}
 		return l.ledger.owed(sent)
+	case chessService:
+		return uint64(l.crowd.matches[l.channel].sent) - l.newest
 	}
 	all := uint64(0)
 	for _, n := range sent {

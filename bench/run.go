@@ -44,7 +44,7 @@ func (b *bench) bring(ctx context.Context, groups ...Group) error {
 		b.f = nil
 	}
 	s := setup{
-		Dialect: b.t.dialect, Address: b.t.address, Path: b.t.path, Secret: b.t.secret,
+		Dialect: b.t.dialect, Nodes: b.t.addresses(), Path: b.t.path, Secret: b.t.secret,
 		Groups: groups, Payload: b.c.Load.Payload, Bare: b.c.Load.Handshake, Resume: b.resume,
 	}
 	run := strings.ToLower(rand.Text()[:8])
@@ -183,7 +183,7 @@ func (b *bench) watch(ctx context.Context, name string, most, every time.Duratio
 
 // look takes the figures of the fleet and of the server at about the same moment.
 func (b *bench) look(ctx context.Context) (*mark, Sample, error) {
-	s, err := probe(b.t.pid)
+	s, err := b.t.probe()
 	if err != nil {
 		return nil, s, err
 	}

@@ -8,19 +8,22 @@ import (
 
 // scenarios by the name they have on the command line.
 var scenarios = map[string]func(context.Context, *bench) error{
-	"connect":  connectScenario,
-	"idle":     idleScenario,
-	"fanout":   fanoutScenario,
-	"rooms":    roomsScenario,
-	"beside":   besideScenario,
-	"burst":    burstScenario,
-	"flap":     flapScenario,
-	"slow":     slowScenario,
-	"herd":     herdScenario,
-	"chat":     chatScenario,
-	"commands": commandsScenario,
-	"mixed":    mixedScenario,
-	"articles": articlesScenario,
+	"connect":   connectScenario,
+	"idle":      idleScenario,
+	"fanout":    fanoutScenario,
+	"rooms":     roomsScenario,
+	"beside":    besideScenario,
+	"burst":     burstScenario,
+	"flap":      flapScenario,
+	"slow":      slowScenario,
+	"herd":      herdScenario,
+	"chat":      chatScenario,
+	"chess":     chessScenario,
+	"commands":  commandsScenario,
+	"mixed":     mixedScenario,
+	"articles":  articlesScenario,
+	clusterName: clusterScenario,
+	acrossName:  acrossScenario,
 }
 
 // or is v, or what a scenario has by default; quick runs have a small one.

@@ -46,6 +46,58 @@ func chatScenario(ctx context.Context, b *bench) error {
 	return nil
 }
 
+// Figures of chess.
+const (
+	perGame       = 2 // moves a second of each game: 30 times as fast as people play
+	chessTypical  = 2 // ms: p50 until both players have a move
+	chessWorst    = 5 // ms: p99 of the same
+	chessLeast    = 8000
+	articleMove   = 11 // ms, as claimed elsewhere: typical
+	articleWorst  = 50 // and at worst
+	chessSpeeches = "from due until both players have it"
+)
+
+// chessScenario is the chess service with games that go on at thirty times the pace of people, and then as fast as they can.
+func chessScenario(ctx context.Context, b *bench) error {
+	games := max(b.conns(2000)/2, 1)
+	if err := b.bring(ctx, Group{Name: "chess", Channels: games, Members: 2, Talk: true, Service: chessService}); err != nil {
+		return err
+	}
+	if _, err := b.open(ctx); err != nil {
+		return err
+	}
+	s := b.steady(0, b.rate(perGame*float64(games)))
+	s.act = actMove
+	if err := b.warm(ctx, s); err != nil {
+		return err
+	}
+	s.steps = b.steady(0, s.steps[0].Rate).steps
+	before, err := b.t.steps(ctx)
+	if err != nil {
+		return err
+	}
+	p, err := b.talk(ctx, "chess", false, s)
+	if err != nil {
+		return err
+	}
+	after, err := b.t.steps(ctx)
+	if err != nil {
+		return err
+	}
+	w := p.Whole
+	b.note("%d games, %.0f moves a second, %s: p50 %.2f ms, p95 %.2f, p99 %.2f, max %.2f; the goals are a p50 of %d ms: %s, and a p99 of %d ms: %s",
+		games, float64(w.N)/p.Seconds, chessSpeeches, w.P50, w.P95, w.P99, w.Max, chessTypical, verdict(w.P50 <= chessTypical), chessWorst, verdict(w.P99 <= chessWorst))
+	b.note("claimed elsewhere: %d ms typically, %d ms at worst", articleMove, articleWorst)
+	b.noteSteps(before, after, p.whole.Mean()/1000)
+	most, err := b.pump(ctx, "chess, closed loop", 0, 1)
+	if err != nil {
+		return err
+	}
+	b.note("as fast as each side sees the move of the other: %.0f moves a second, %.1f µs of server CPU each; the goal is %d: %s",
+		most.Answered, most.ServerCPU*1e6/max(most.Answered, 1), chessLeast, verdict(most.Answered >= chessLeast))
+	return nil
+}
+
 func verdict(good bool) string {
 	if good {
 		return "reached"

@@ -69,6 +69,7 @@ func once(text string, bend func(string) []string) func(string) []string {
 const (
 	message = `"data":{"type":"message"`
 	counted = `"data":{"by":1`
+	played  = `"data":{"type":"move"`
 )
 
 // Each planted fault of a service, once among many frames, must make the run fail and name itself.
@@ -93,6 +94,13 @@ func TestPlantedServiceFaults(t *testing.T) {
 			}
 			return []string{frame}
 		}},
+		"chess, nothing wrong": {"chess", "", func(frame string) []string { return []string{frame} }},
+		"chess, lost":          {"chess", "receipts are wrong", once(played, drop)},
+		"chess, twice":         {"chess", "1 twice or out of order", once(played, double)},
+		"chess, another move": {"chess", "1 foreign or damaged", once(played, func(frame string) []string {
+			return []string{strings.Replace(frame, `"uci":"`, `"uci":"x`, 1), frame}
+		})},
+		"chess, no answer":        {"chess", "1 commands never", once(`"ack":"appended`, drop)},
 		"counter, lost":           {"commands", "1 lost", once(counted, drop)},
 		"counter, twice":          {"commands", "1 twice or out of order", once(counted, double)},
 		"counter, another answer": {"commands", "1 resends were answered differently", otherAnswer()},

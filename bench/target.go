@@ -9,21 +9,25 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// target is a server under load.
+// target is a server under load, or several that are one cluster.
 type target struct {
 	name    string
 	dialect string
 	address string // host:port
+	inside  string // host:port of its internal listener; "": not known
 	port    int
 	path    string
 	pid     int
 	secret  []byte
+	nodes   []*target // of a cluster; nil: this server is alone, or not known to be one of many
+	redis   *target   // of a cluster that was started here
 	cmd     *exec.Cmd // nil where the server was there before
 	dir     string    // of a built peer, or for what lasts; removed at the end
 }
@@ -68,9 +72,13 @@ func start(ctx context.Context, name, dialect string, args []string, env ...stri
 	if err != nil {
 		return nil, err
 	}
+	inside, err := freePort()
+	if err != nil {
+		return nil, err
+	}
 	own := make([]string, len(args))
 	for i, a := range args {
-		own[i] = strings.ReplaceAll(a, "{port}", strconv.Itoa(port))
+		own[i] = strings.NewReplacer("{port}", strconv.Itoa(port), "{internal}", strconv.Itoa(inside)).Replace(a)
 	}
 	cmd := exec.CommandContext(ctx, own[0], own[1:]...)
 	cmd.Env = append(os.Environ(), env...)
@@ -82,6 +90,9 @@ func start(ctx context.Context, name, dialect string, args []string, env ...stri
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
 	t := &target{name: name, dialect: dialect, address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), port: port, pid: cmd.Process.Pid, cmd: cmd}
+	if slices.Contains(args, "127.0.0.1:{internal}") {
+		t.inside = net.JoinHostPort("127.0.0.1", strconv.Itoa(inside))
+	}
 	if err := t.await(ctx); err != nil {
 		t.stop()
 		return nil, fmt.Errorf("%s does not listen: %w; it said: %s", name, err, said.String())
@@ -108,6 +119,12 @@ func (t *target) await(ctx context.Context) error {
 
 // stop ends a server that was started here.
 func (t *target) stop() {
+	for _, n := range t.nodes {
+		n.stop()
+	}
+	if t.redis != nil {
+		t.redis.stop()
+	}
 	if t.cmd != nil {
 		_ = t.cmd.Process.Signal(syscall.SIGTERM) // it may be gone already
 		timer := time.AfterFunc(stopTime, func() { _ = t.cmd.Process.Kill() })

@@ -39,8 +39,11 @@ func (l *loader) judgeCluster(c *Config) {
 	if alone && lasting {
 		l.doubt("postgres.url", "stands without redis.url: one node alone may run on this database, since nothing tells others what it does; set redis.url for more")
 	}
-	if lasting && c.Data != "" {
-		l.doubt("data", "is not used: postgres.url is set, and what lasts is kept there")
+	if (lasting || !alone) && c.Data != "" {
+		l.doubt("data", "is not used: what lasts is kept in Postgres where postgres.url is set, and nodes that share a Redis keep nothing in a folder; leave it out")
+	}
+	if !alone && !lasting {
+		l.doubt("postgres.url", "is not set: revocations last no longer than what Redis keeps; set it if tokens live longer")
 	}
 	if !alone && c.Drain.Window == 0 {
 		l.doubt("drain.window", "is 0s: all clients of a node that ends come to the others at once; 20s spreads them")

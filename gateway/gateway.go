@@ -40,6 +40,11 @@ type Options struct {
 	Trail   journal.Trail
 	Log     *slog.Logger
 	Granted func(n channel.Name, user string) // what a user may read has changed (user "": many users'; n "": anywhere); only enqueues
+
+	// Where other nodes stand beside this one, all of these are needed; else none.
+	Shared bool
+	Stale  func(stale bool)                              // records may be late, for the line to the others is lost; or it is back, and all is compared
+	Missed func(n channel.Name, before channel.Position) // as Heard, of records after a position that may have passed by
 }
 
 // Bounds of the gateway.
@@ -59,6 +64,7 @@ type Gateway struct {
 	flights flights
 	rights  rights
 	hint    chan struct{} // services have committed
+	line    line
 	stop    chan struct{}
 	done    sync.WaitGroup
 }
@@ -66,7 +72,7 @@ type Gateway struct {
 type roomShard struct {
 	mu        sync.Mutex
 	rooms     map[channel.Name]*room
-	listening map[channel.Name]int32
+	listening map[channel.Name]ear
 	leaving   map[channel.Name]chan struct{} // closed when the bus was left
 }
 
@@ -75,11 +81,15 @@ func New(o Options) *Gateway {
 	g := &Gateway{o: o, crew: newCrew(readers), seed: maphash.MakeSeed(), hint: make(chan struct{}, 1), stop: make(chan struct{})}
 	for i := range g.shards {
 		g.shards[i].rooms = make(map[channel.Name]*room)
-		g.shards[i].listening = make(map[channel.Name]int32)
+		g.shards[i].listening = make(map[channel.Name]ear)
 		g.shards[i].leaving = make(map[channel.Name]chan struct{})
 	}
 	g.flights.waiting = make(map[page][]func(session.Page, error))
 	g.done.Go(g.sweep)
+	if o.Shared {
+		g.done.Go(g.watch)
+		g.done.Go(g.heal)
+	}
 	return g
 }
 

@@ -94,6 +94,7 @@ func publicError(err error) error {
 		{journal.ErrFull, wire.CodeStorageFull},
 		{journal.ErrBusy, wire.CodeBusy},
 		{journal.ErrClosed, wire.CodeUnavailable},
+		{journal.ErrUnavailable, wire.CodeUnavailable},
 		{journal.ErrClass, wire.CodeUnsupported},
 		{journal.ErrEmpty, wire.CodeBadRequest},
 		{journal.ErrOwned, wire.CodeForbidden},

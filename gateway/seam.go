@@ -17,6 +17,7 @@ type room struct {
 	joined  bool // the bus delivers; touched by the task only
 	waiting []waiter
 	behind  bool // the hub lacks records that the journal has
+	tables  bool // the hub may lack Latest records
 	stale   stale
 	leave   bool // close it, unless somebody came
 	idle    bool // had no subscribers at the last sweep
@@ -48,20 +49,8 @@ func (g *Gateway) Records(rs []channel.Record) {
 		if g.o.Hub.Append(rs[i]) != hub.NeedNone {
 			g.tend(rs[i].Channel, false, func(r *room) { r.behind = true })
 		}
-		if rs[i].Class == channel.Logged && g.listens(rs[i].Channel) {
-			g.o.Heard(&rs[i])
-		}
-	}
-}
-
-// Trouble hears of the bus: once the line is whole again, every ring is compared with its journal.
-func (g *Gateway) Trouble(down bool) {
-	if down {
-		return
-	}
-	for i := range g.shards {
-		for _, n := range g.shards[i].names() {
-			g.tend(n, false, func(r *room) { r.behind = true })
+		if rs[i].Class == channel.Logged {
+			g.hear(&rs[i])
 		}
 	}
 }
@@ -93,9 +82,9 @@ func (g *Gateway) tend(n channel.Name, create bool, note func(*room)) {
 func (g *Gateway) work(sh *roomShard, n channel.Name, r *room) {
 	for {
 		sh.mu.Lock()
-		waiting, behind, erased, leave := r.waiting, r.behind, r.stale, r.leave
-		r.waiting, r.behind, r.stale, r.leave = nil, false, stale{}, false
-		if len(waiting) == 0 && !behind && erased.none() && !leave {
+		waiting, behind, tables, erased, leave := r.waiting, r.behind, r.tables, r.stale, r.leave
+		r.waiting, r.behind, r.tables, r.stale, r.leave = nil, false, false, stale{}, false
+		if len(waiting) == 0 && !behind && !tables && erased.none() && !leave {
 			r.busy = false
 			sh.mu.Unlock()
 			return
@@ -105,7 +94,7 @@ func (g *Gateway) work(sh *roomShard, n channel.Name, r *room) {
 			g.o.Hub.Forget(n)
 		}
 		g.o.Hub.Erase(n, erased.offsets)
-		if len(waiting) == 0 && !behind && !leave {
+		if len(waiting) == 0 && !behind && !tables && !leave {
 			continue
 		}
 		if len(waiting) == 0 && leave {
@@ -114,9 +103,12 @@ func (g *Gateway) work(sh *roomShard, n channel.Name, r *room) {
 			}
 			continue
 		}
-		oldest, behind, err := g.fill(n, r, waiting, behind)
+		oldest, behind, err := g.fill(n, r, asked{waiting, behind, tables})
 		if behind {
 			time.AfterFunc(catchUpPause, func() { g.tend(n, false, func(r *room) { r.behind = true }) })
+		}
+		if err != nil {
+			err = publicError(err)
 		}
 		for _, w := range waiting {
 			w.done(oldest, err)
@@ -152,10 +144,17 @@ func (g *Gateway) refuse(sh *roomShard, r *room) {
 	}
 }
 
+// asked is what one go at filling a ring is for.
+type asked struct {
+	waiting        []waiter
+	behind, tables bool
+}
+
 // fill brings bus, journal and hub together (rule 27): join the bus first, read the journal afterwards, so that what
 // becomes true in between is carried, kept aside by the hub and merged by position.
 // still says that the ring lacks what the journal has, and that somebody must look again.
-func (g *Gateway) fill(n channel.Name, r *room, waiting []waiter, behind bool) (oldest channel.Position, still bool, err error) {
+func (g *Gateway) fill(n channel.Name, r *room, a asked) (oldest channel.Position, still bool, err error) {
+	waiting, behind := a.waiting, a.behind
 	ctx, cancel := g.readContext()
 	defer cancel()
 	if !r.joined {
@@ -179,7 +178,7 @@ func (g *Gateway) fill(n channel.Name, r *room, waiting []waiter, behind bool) (
 		base, head = heads[0], heads[0]
 		behind = g.o.Hub.Fill(n, head, nil) != hub.NeedNone
 	}
-	if behind && filled {
+	if (behind || a.tables) && filled {
 		if err := g.fillTable(ctx, j, n); err != nil {
 			return channel.Position{}, true, err
 		}
@@ -208,8 +207,8 @@ const (
 	catchUpPause = time.Second
 )
 
-// catchUp reads what the journal has after the ring's head. Where the ring's past is not the journal's, the ring is
-// replaced. The hub may have lost something meanwhile: then it says so, and wants the same again.
+// catchUp reads what the journal has after the ring's head, which was true before: where the journal does not know it any
+// more, it was lost or went back, and the ring is replaced. The hub may have lost something meanwhile: then it says so, and wants the same again.
 func (g *Gateway) catchUp(ctx context.Context, j Journal, n channel.Name, head channel.Position) (hub.Need, error) {
 	for {
 		p, err := j.Read(ctx, n, journal.Query{After: head})
@@ -221,7 +220,10 @@ func (g *Gateway) catchUp(ctx context.Context, j Journal, n channel.Name, head c
 			if err != nil {
 				return hub.NeedNone, err
 			}
-			return g.o.Hub.Fill(n, tail.Base, tail.Records), nil
+			if p.Gap == channel.GapTrimmed {
+				return g.o.Hub.Fill(n, tail.Base, tail.Records), nil
+			}
+			return g.o.Hub.Replace(n, tail.Base, tail.Records), nil
 		}
 		need := g.o.Hub.Fill(n, p.Base, p.Records)
 		if !p.More || len(p.Records) == 0 {

@@ -15,13 +15,14 @@ import (
 	"carillon/wire"
 )
 
-// FromConfig turns settings into the options of a node. Dev, Version, Name and Log are the caller's.
+// FromConfig turns settings into the options of a node. Dev, Version and Log are the caller's.
 func FromConfig(c *config.Config) (Options, error) {
 	o := Options{
 		Listen: c.Listen, Internal: c.InternalListen, Data: c.Data, Memory: int64(c.Limits.Memory),
 		Settings: settings(c), Limits: limits(c), Origins: c.Origins, Proxies: c.Networks(), DrainWindow: c.Drain.Window,
 		MemoryBounds: MemoryBounds{Logs: c.Limits.Channels, IDs: c.Limits.IDs}, PrivateKeySets: c.Auth.JWKSPrivate, TLS13: c.TLS.MinVersion == "1.3",
 		MaxSession: c.Auth.SessionLifetime, Services: c.Services,
+		Cluster:    cluster(c),
 		namespaces: new(namespaces),
 	}
 	o.Policies = o.namespaces.use(c).policy
@@ -42,6 +43,16 @@ func FromConfig(c *config.Config) (Options, error) {
 		}
 	}
 	return o, nil
+}
+
+func cluster(c *config.Config) Cluster {
+	return Cluster{
+		Name: c.Node, Postgres: string(c.Postgres.URL.Reveal()),
+		Roles: Roles{Gateway: c.Has(config.RoleGateway), Worker: c.Has(config.RoleWorker), API: c.Has(config.RoleAPI)},
+		Redis: Redis{
+			URL: c.Redis.URL, Username: c.Redis.Username, Password: string(c.Redis.Password.Reveal()), Prefix: c.Redis.Prefix,
+		},
+	}
 }
 
 func settings(c *config.Config) session.Settings {

@@ -24,6 +24,8 @@ type experiment struct {
 	seed                                       uint64
 	publishers, channels, subscribers, records int           // records a publisher
 	every                                      time.Duration // between two records of a publisher
+	// refusals: publishes may be refused for the moment, and then come after those that were on their way behind them.
+	refusals bool
 }
 
 // size is the short form for every run, or the full one under `make faults`.
@@ -46,40 +48,79 @@ type handed struct {
 // outcome is what an experiment leaves for its checkers.
 type outcome struct {
 	x     experiment
+	all   []*client.Client
+	subs  []*client.Subscription
 	acks  []map[string]client.Ack // by publisher: the body it acknowledges
 	log   map[string][]client.Record
 	reads []handed
 }
 
-// run plays an experiment: faults while the publishers are at work, then healing until every subscriber has read up to
-// the head of its channel.
+// run plays an experiment through a bad network: faults while the publishers are at work, then healing until every
+// subscriber has read up to the head of its channel.
 func (x experiment) run(t *testing.T, n *node.Node, proxy *fault.Proxy) *outcome {
+	t.Helper()
+	o := x.play(t, []string{"ws://" + proxy.Address() + "/ws"}, client.Options{}, func(<-chan struct{}) {})
+	proxy.Heal()
+	x.settle(t, o, n.URL())
+	t.Logf("seed %d: %d lines cut", x.seed, proxy.Cuts())
+	return o
+}
+
+// play has everybody subscribe and publish, at one of the urls each, and calls during meanwhile, with what is closed when
+// all is published. own, if any, changes the options of a subscriber. Then settle.
+func (x experiment) play(t *testing.T, urls []string, options client.Options, during func(published <-chan struct{}), own ...func(i int, o *client.Options)) *outcome {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	url := "ws://" + proxy.Address() + "/ws"
-	options := client.Options{Backoff: client.Backoff{Min: 10 * time.Millisecond, Max: 200 * time.Millisecond}}
-	o := &outcome{x: x, log: map[string][]client.Record{}, reads: make([]handed, x.subscribers)}
-	subs := make([]*client.Subscription, x.subscribers)
-	for i := range subs {
-		c := client.New(url, options)
+	options.Backoff = client.Backoff{Min: 10 * time.Millisecond, Max: 200 * time.Millisecond}
+	o := &outcome{x: x, log: map[string][]client.Record{}, reads: make([]handed, x.subscribers), subs: make([]*client.Subscription, x.subscribers)}
+	for i := range o.subs {
+		mine := options
+		for _, change := range own {
+			change(i, &mine)
+		}
+		c := client.New(urls[i%len(urls)], mine)
+		o.all = append(o.all, c)
 		t.Cleanup(func() { _ = c.Close() })
 		var err error
-		if subs[i], err = c.Subscribe(ctx, x.channel(i), client.SubscribeOptions{}); err != nil {
+		if o.subs[i], err = c.Subscribe(ctx, x.channel(i), client.SubscribeOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var publishing sync.WaitGroup
+	var publishing, meanwhile sync.WaitGroup
+	published := make(chan struct{})
 	o.acks = make([]map[string]client.Ack, x.publishers)
 	for p := range x.publishers {
-		c := client.New(url, options)
+		c := client.New(urls[p%len(urls)], options)
+		o.all = append(o.all, c)
 		t.Cleanup(func() { _ = c.Close() })
 		o.acks[p] = map[string]client.Ack{}
 		publishing.Go(func() { x.publish(ctx, t, c, p, o.acks[p]) })
 	}
-	publishing.Wait()
-	proxy.Heal()
-	direct, err := client.Dial(ctx, n.URL(), options)
+	meanwhile.Go(func() {
+		publishing.Wait()
+		close(published)
+	})
+	during(published)
+	meanwhile.Wait()
+	return o
+}
+
+// leave ends all clients.
+func (o *outcome) leave() {
+	var leaving sync.WaitGroup
+	for _, c := range o.all {
+		leaving.Go(func() { _ = c.Close() })
+	}
+	leaving.Wait()
+}
+
+// settle reads the logs at a node that is well, and then what the subscribers were handed, up to the heads.
+func (x experiment) settle(t *testing.T, o *outcome, url string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	direct, err := client.Dial(ctx, url, client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,12 +131,10 @@ func (x experiment) run(t *testing.T, n *node.Node, proxy *fault.Proxy) *outcome
 		}
 	}
 	var reading sync.WaitGroup
-	for i, s := range subs {
+	for i, s := range o.subs {
 		reading.Go(func() { o.reads[i] = collect(ctx, s, uint64(len(o.log[s.Channel()]))) })
 	}
 	reading.Wait()
-	t.Logf("seed %d: %d lines cut", x.seed, proxy.Cuts())
-	return o
 }
 
 func (x experiment) publish(ctx context.Context, t *testing.T, c *client.Client, p int, acks map[string]client.Ack) {
@@ -156,7 +195,7 @@ func (o *outcome) check() error {
 			places[string(r.Body)]++
 			var p, k int
 			_, _ = fmt.Sscanf(string(r.Body), `"%d/%d"`, &p, &k)
-			if before, ok := last[byte(p)]; ok && k <= before {
+			if before, ok := last[byte(p)]; ok && k <= before && !o.x.refusals {
 				wrong = append(wrong, fmt.Errorf("ORDER: %s of publisher %d comes after %d", r.Body, p, before))
 			}
 			last[byte(p)] = k

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"carillon/api"
-	"carillon/channel"
 	"carillon/gateway/transport/ws"
 	"carillon/observe/scrape"
 	"carillon/web"
@@ -42,6 +40,9 @@ func (n *Node) listen(ctx context.Context) error {
 			return err
 		}
 	}
+	if !n.o.Roles.Gateway && !n.o.Roles.API {
+		return nil // a worker is asked through the desk alone
+	}
 	return n.serve(ctx, &n.public, n.o.Listen, "--listen", n.outside(), n.o.Certificates)
 }
 
@@ -64,7 +65,7 @@ func (n *Node) serve(ctx context.Context, l *listener, address, flag string, h h
 		l.server.ReadTimeout, l.server.WriteTimeout = bodyTimeout, answerTimeout
 	}
 	entrance := ws.StrictLines(tcp)
-	if l == &n.public && certificates == nil {
+	if l == &n.public && certificates == nil && n.o.Roles.Gateway {
 		entrance = ws.NewFront(tcp, socketPath, n.survive(n.gates), n.o.Limits.HeaderTimeout)
 	}
 	l.done.Go(func() {
@@ -83,18 +84,22 @@ func (n *Node) common() api.Common {
 	}
 }
 
-// outside is what clients see: sockets, the public API and, in dev, the first page.
+// outside is what clients see, by the roles of the node: sockets, the public API and, in dev, the first page.
 func (n *Node) outside() http.Handler {
 	o := api.PublicOptions{
-		Reader: readable{n.roles}, Presence: present{n}, Gate: n.roles, Identify: n.judge.Identify, AllowOrigin: n.sockets.AllowsOrigin, Common: n.common(),
+		Reader: readable{n.roles}, Tables: readableTables{searches{n}}, Rows: searches{n}, Presence: present{n}, Gate: n.roles, Identify: n.judge.Identify, AllowOrigin: n.sockets.AllowsOrigin, Common: n.common(),
 	}
 	mux := http.NewServeMux()
-	mux.Handle(socketPath, n.gates)
+	if n.o.Roles.Gateway {
+		mux.Handle(socketPath, n.gates)
+	}
 	if n.o.Dev {
 		o.Guest = signIn
 		mux.Handle("/", web.Handler())
 	}
-	mux.Handle("/api/", api.Public(o))
+	if n.o.Roles.API {
+		mux.Handle("/api/", api.Public(o))
+	}
 	return mux
 }
 
@@ -110,10 +115,12 @@ func (n *Node) inside() (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics)
-	mux.Handle("/api/", api.Server(api.ServerOptions{
-		Keys: n.serverKeys, Publisher: n.roles, Announcer: n.roles, Reader: n.roles, Directory: n.roles, Rooms: n.roles, Presence: present{n},
-		Issuer: n.issuer, Revoker: n.sys, Common: n.common(),
-	}))
+	if n.o.Roles.API {
+		mux.Handle("/api/", api.Server(api.ServerOptions{
+			Keys: n.serverKeys, Publisher: n.roles, Announcer: n.roles, Reader: n.roles, Directory: n.roles, Rooms: n.roles, Presence: present{n},
+			Tables: searches{n}, Rows: searches{n}, Issuer: n.issuer, Revoker: n.sys, Common: n.common(),
+		}))
+	}
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", n.readyz)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -123,46 +130,3 @@ func (n *Node) inside() (http.Handler, error) {
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return mux, nil
 }
-
-// health is one thing that must be well for the node to serve.
-type health struct {
-	Name string `json:"name"`
-	OK   bool   `json:"ok"`
-	Why  string `json:"why,omitempty"`
-}
-
-// readyz answers 200 while the node serves, 503 otherwise; with ?verbose it says what was looked at.
-func (n *Node) readyz(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
-	defer cancel()
-	checks := []health{{Name: "serving", OK: !n.draining.Load()}}
-	if n.draining.Load() {
-		checks[0].Why = "the node is draining"
-	}
-	journal := health{Name: "journal", OK: true}
-	if _, err := n.journal(channel.Sys).Heads(ctx, []channel.Name{channel.Sys}); err != nil {
-		journal.OK, journal.Why = false, err.Error()
-	}
-	if n.store != nil && journal.OK {
-		if err := n.store.Present(); err != nil {
-			journal.OK, journal.Why = false, err.Error()
-		}
-	}
-	checks = append(checks, journal)
-	status := http.StatusOK
-	for _, c := range checks {
-		if !c.OK {
-			status = http.StatusServiceUnavailable
-		}
-	}
-	if !r.URL.Query().Has("verbose") {
-		http.Error(w, http.StatusText(status), status)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(checks)
-}
-
-// readyTimeout bounds the checks of readyz.
-const readyTimeout = 2 * time.Second

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"carillon/bus"
+	"carillon/bus/redis"
 	"carillon/channel"
 	"carillon/gateway/hub"
 	"carillon/gateway/limit"
@@ -24,9 +25,12 @@ type meters struct {
 	waits    *observe.Histogram
 	handed   *observe.Histogram // in memory
 	together *observe.Sizes
-	commits  *observe.Histogram // in SQLite
+	commits  *observe.Histogram // in SQLite or Postgres
 	batches  *observe.Sizes
 	failures observe.Counter
+	asked    *observe.Histogram // of services, as worker.Options has the three
+	stepped  *observe.Histogram
+	stored   *observe.Histogram
 	panics   observe.Counter // of HTTP handlers
 	broken   observe.Counter // of conversations, outside of their reader
 	told     atomic.Int64    // Unix second in which a panic was last logged
@@ -38,6 +42,7 @@ func newMeters() *meters {
 		registry: observe.NewRegistry(), written: observe.NewHistogram(), waits: observe.NewHistogram(),
 		handed: observe.NewHistogram(), together: observe.NewSizes(),
 		commits: observe.NewHistogram(), batches: observe.NewSizes(),
+		asked: observe.NewHistogram(), stepped: observe.NewHistogram(), stored: observe.NewHistogram(),
 	}
 }
 
@@ -46,6 +51,8 @@ var (
 	overWS   = observe.LabelTransport.Value("ws")
 	inMemory = observe.LabelTier.Value("memory")
 	inSQLite = observe.LabelTier.Value("sqlite")
+	inRedis  = observe.LabelTier.Value("redis")
+	inTables = observe.LabelTier.Value("postgres")
 	byClass  = [...]observe.Value{
 		channel.Logged:   observe.LabelClass.Value("logged"),
 		channel.Latest:   observe.LabelClass.Value("latest"),
@@ -66,6 +73,7 @@ func (m *meters) read(n *Node) {
 	m.presence(n)
 	m.fanout(n)
 	m.commit(n)
+	m.cluster(n)
 	m.limits(n)
 	r := m.registry
 	r.Count(observe.Panics, func() uint64 { return n.sockets.Stats().Panics + m.broken.Load() }, observe.LabelPart.Value("connection"))
@@ -129,8 +137,9 @@ func (m *meters) conversations(n *Node) {
 	r.Counters(observe.Errors, c.Errors)
 	r.Counters(observe.Gaps, c.Gaps)
 	r.Counters(observe.Resumes, c.Resumes)
-	r.Histogram(observe.PublishAck, c.Acks(wire.AckMemory), inMemory)
-	r.Histogram(observe.PublishAck, c.Acks(wire.AckDurable), inSQLite)
+	plain, lasting := n.tiers()
+	r.Histogram(observe.PublishAck, c.Acks(wire.AckMemory), plain)
+	r.Histogram(observe.PublishAck, c.Acks(wire.AckDurable), lasting)
 	r.Histogram(observe.PublishWrite, m.written)
 }
 
@@ -186,17 +195,58 @@ var ranks = map[string]float64{"p50": 0.5, "p99": 0.99, "max": 1}
 
 func (m *meters) commit(n *Node) {
 	r := m.registry
-	r.Histogram(observe.CommitTime, m.handed, inMemory)
-	r.Sizes(observe.CommitRecords, m.together, inMemory)
-	r.Histogram(observe.CommitTime, m.commits, inSQLite)
-	r.Sizes(observe.CommitRecords, m.batches, inSQLite)
-	r.Count(observe.CommitFailures, m.failures.Load, inSQLite)
+	plain, lasting := n.tiers()
+	r.Histogram(observe.CommitTime, m.handed, plain)
+	r.Sizes(observe.CommitRecords, m.together, plain)
+	r.Histogram(observe.CommitTime, m.commits, lasting)
+	r.Sizes(observe.CommitRecords, m.batches, lasting)
+	r.Count(observe.CommitFailures, m.failures.Load, lasting)
 	r.Gauge(observe.CommitQueue, func() float64 {
-		if n.store == nil {
+		if n.truth.lasting == nil {
 			return 0
 		}
-		return float64(n.store.Waiting())
-	}, inSQLite)
+		return float64(n.truth.lasting.Waiting())
+	}, lasting)
+}
+
+// tiers are where plain channels are kept, and those that last.
+func (n *Node) tiers() (plain, lasting observe.Value) {
+	plain, lasting = inMemory, inSQLite
+	if n.hints.shared {
+		plain = inRedis
+	}
+	if n.o.Postgres != "" {
+		lasting = inTables
+	}
+	return plain, lasting
+}
+
+// cluster says how this node and the others get on. A node that is alone has nobody to lose.
+func (m *meters) cluster(n *Node) {
+	stats := func() (s redis.FeedStats) {
+		if n.hints.redis == nil {
+			return redis.FeedStats{Whole: true}
+		}
+		return n.hints.redis.feed.Stats()
+	}
+	r := m.registry
+	count := func(metric *observe.Metric, of func(redis.FeedStats) uint64, vs ...observe.Value) {
+		r.Count(metric, func() uint64 { return of(stats()) }, vs...)
+	}
+	r.Gauge(observe.BusWhole, func() float64 {
+		if stats().Whole {
+			return 1
+		}
+		return 0
+	})
+	count(observe.BusTroubles, func(s redis.FeedStats) uint64 { return s.Troubles })
+	count(observe.BusReconnects, func(s redis.FeedStats) uint64 { return s.Reconnects })
+	count(observe.BusCarried, func(s redis.FeedStats) uint64 { return s.Carried })
+	count(observe.BusReceived, func(s redis.FeedStats) uint64 { return s.Received })
+	count(observe.BusDropped, func(s redis.FeedStats) uint64 { return s.Dropped }, byClass[channel.Logged])
+	count(observe.BusDropped, func(s redis.FeedStats) uint64 { return s.Fleeting }, byClass[channel.Fleeting])
+	r.Gauge(observe.BusSubscriptions, func() float64 { return float64(stats().Joined) })
+	r.Gauge(observe.Peers, func() float64 { return float64(n.hints.others()) })
 }
 
 func (m *meters) limits(n *Node) {
@@ -240,14 +290,19 @@ type countingFeed struct {
 
 // Carry implements bus.Feed.
 func (f countingFeed) Carry(rs []channel.Record) {
+	f.m.count(rs)
+	f.Feed.Carry(rs)
+}
+
+// count counts what became true here, or was sent on its way.
+func (m *meters) count(rs []channel.Record) {
 	for i := 0; i < len(rs); {
 		class, first := rs[i].Class, i
 		for i < len(rs) && rs[i].Class == class {
 			i++
 		}
-		f.m.in[class].Add(uint64(i - first))
+		m.in[class].Add(uint64(i - first))
 	}
-	f.Feed.Carry(rs)
 }
 
 // Metrics are the figures of the node.

@@ -16,7 +16,7 @@ import (
 
 	"carillon/api"
 	"carillon/bus"
-	"carillon/bus/local"
+	"carillon/bus/redis"
 	"carillon/channel"
 	"carillon/gateway"
 	"carillon/gateway/auth"
@@ -25,9 +25,6 @@ import (
 	"carillon/gateway/limit"
 	"carillon/gateway/session"
 	"carillon/gateway/transport/ws"
-	"carillon/journal"
-	"carillon/journal/memory"
-	"carillon/store/sqlite"
 	"carillon/wire"
 )
 
@@ -37,8 +34,8 @@ type Node struct {
 	log      *slog.Logger
 	keys     *auth.Keys // nil: only guests
 	keySets  *jwks.Follower
-	memory   *memory.Journal
-	store    *sqlite.Store // nil without Data
+	hints    hints
+	truth    truth
 	hub      *hub.Hub
 	gateway  *gateway.Gateway
 	sessions *session.Server
@@ -91,8 +88,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	n := &Node{o: o, log: o.Log, meters: m, halt: make(chan struct{})}
 	n.failed = make(chan error, 2)
 	n.drainWindow.Store(int64(o.DrainWindow))
-	n.sys = &sys{node: n}
-	n.sys.revocations = auth.NewRevocations(time.Now, n.sys.revoked)
+	n.sys = newSys(n)
 	var err error
 	if n.keySets, err = jwks.New(jwks.Options{AllowPrivate: o.PrivateKeySets}); err != nil {
 		return nil, err
@@ -101,21 +97,14 @@ func New(ctx context.Context, o Options) (*Node, error) {
 		n.keySets.Close()
 		return nil, err
 	}
-	feed := m.counted(local.New(bus.In{
-		Records: func(rs []channel.Record) {
-			n.sys.records(rs)
-			n.gateway.Records(rs)
-		},
-		Trouble: func(down bool) { n.gateway.Trouble(down) },
-	}))
-	if err := n.openJournals(ctx, feed.Carry); err != nil {
+	if err := n.openParts(ctx); err != nil {
 		n.keySets.Close()
 		return nil, err
 	}
 	formats := socketFormats()
 	n.hub = n.newHub(formats)
-	n.gateway = n.newGateway(feed)
-	tickets := auth.NewTickets(nil)
+	n.gateway = n.newGateway()
+	tickets := n.tickets()
 	n.judge = &judge{keys: n.keys, revocations: n.sys.revocations, tickets: tickets, dev: o.Dev}
 	n.issuer = &issuer{keys: n.keys, tickets: tickets}
 	n.gates = newGates(n)
@@ -129,32 +118,70 @@ func New(ctx context.Context, o Options) (*Node, error) {
 		Protocols: subprotocols(), MaxMessage: o.Settings.MaxFrame, Origins: o.Origins,
 		Panicked: func(v any) { n.survived(v, "a panic ended a connection") },
 	}, n.gateless)
-	n.roles = &roles{gateway: n.gateway, sessions: n.sessions, node: o.Name}
-	if err := n.follow(ctx, feed); err != nil {
+	n.roles = &roles{gateway: n.gateway, sessions: n.sessions, node: o.Name, sys: n.sys}
+	if err := n.run(ctx); err != nil {
 		n.stop()
 		return nil, err
 	}
-	if err := n.work(ctx); err != nil {
-		n.stop()
-		return nil, err
-	}
-	m.read(n)
-	n.tasks.Go(func() { n.sys.tidy(n.halt) })
-	n.tasks.Go(func() { n.breathe(n.halt) })
 	return n, nil
 }
 
+// openParts opens what carries the node: truth and hints.
+func (n *Node) openParts(ctx context.Context) error {
+	if err := n.openHints(ctx); err != nil {
+		return err
+	}
+	if err := n.openTruth(ctx, n.hints.feed.Carry); err != nil {
+		n.hints.close()
+		return err
+	}
+	return nil
+}
+
+// run makes the parts of a node hear each other, and begins what goes on by itself.
+func (n *Node) run(ctx context.Context) error {
+	n.hints.listen()
+	if err := n.follow(ctx); err != nil {
+		return err
+	}
+	if err := n.work(ctx); err != nil {
+		return err
+	}
+	n.meters.read(n)
+	n.tasks.Go(func() { n.sys.tidy(n.halt) })
+	n.tasks.Go(func() { n.breathe(n.halt) })
+	if n.hints.shared && n.o.Roles.Gateway {
+		n.tasks.Go(func() { n.keepPeers(n.halt) })
+	}
+	return nil
+}
+
 // newGateway makes the seam between truth, hints and fan-out, and where services run the way to them.
-func (n *Node) newGateway(feed bus.Feed) *gateway.Gateway {
+func (n *Node) newGateway() *gateway.Gateway {
 	o := gateway.Options{
-		Policies: n.o.Policies, Journal: n.journal, Feed: feed, Hub: n.hub, Clock: time.Now,
+		Policies: n.o.Policies, Journal: n.journal, Feed: n.hints.feed, Hub: n.hub, Clock: time.Now,
 		Heard: func(r *channel.Record) { n.sessions.Heard(r) }, Log: n.log,
 		Granted: func(c channel.Name, user string) { n.sessions.Granted(c, user) },
 	}
-	if n.serving.desk != nil {
-		o.Desk, o.Trail = n.serving.desk, n.serving.stage
+	if len(n.o.Services) > 0 {
+		o.Desk, o.Trail = n.hints.desk, n.truth.stage
+	}
+	if n.hints.shared {
+		o.Shared = true
+		o.Stale = n.stale
+		o.Missed = func(c channel.Name, before channel.Position) { n.sessions.Missed(c, before) }
 	}
 	return gateway.New(o)
+}
+
+// stale hears that the line to the other nodes is lost, or is back and everything compared.
+func (n *Node) stale(stale bool) {
+	if stale {
+		n.log.Error("the line to the other nodes is lost: records may be late, clients are told")
+	} else {
+		n.log.Info("the line to the other nodes is back, and everything is compared")
+	}
+	n.sessions.Stale(stale)
 }
 
 // newHub makes the fan-out. A connection that panics on one of its workers ends alone.
@@ -165,66 +192,47 @@ func (n *Node) newHub(formats []session.Format) *hub.Hub {
 	})
 }
 
-// openJournals opens where records become true.
-func (n *Node) openJournals(ctx context.Context, carry journal.Carry) (err error) {
-	o, m := &n.o, n.meters
-	if o.Data != "" {
-		n.store, err = sqlite.Open(ctx, o.Data, sqlite.Options{
-			Policies: o.Policies, Carry: carry, Commits: m.commits, Batches: m.batches, Failures: &m.failures,
-			Trouble: n.storeTrouble, Stepped: n.stepped,
-		})
-		if err != nil {
+// follow makes the node hear what concerns all of it.
+func (n *Node) follow(ctx context.Context) error {
+	if err := patiently(ctx, func() error { return n.gateway.Listen(channel.All) }); err != nil {
+		return err
+	}
+	if err := patiently(ctx, func() error { return n.hints.feed.Join(ctx, channel.Sys) }); err != nil {
+		return err
+	}
+	if err := n.sys.start(ctx); err != nil {
+		return err
+	}
+	n.tasks.Go(func() { n.sys.follow(n.halt) })
+	return nil
+}
+
+// patiently tries for as long as a start waits for what the nodes share: a machine that is busy with starting is slow.
+func patiently(ctx context.Context, try func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, sharedTimeout)
+	defer cancel()
+	for {
+		err := try()
+		if err == nil || !errors.Is(err, bus.ErrUnavailable) && !errors.Is(err, redis.ErrNotSubscribed) {
 			return err
 		}
-	}
-	n.memory = memory.New(memory.Options{
-		Policies: o.Policies, Carry: carry, MaxBytes: int(o.Memory), MaxLogs: o.Logs, MaxIDs: o.IDs, Commits: m.handed, Batches: m.together,
-	})
-	err = n.openStage(ctx, carry)
-	if err != nil {
-		n.memory.Close()
-		if n.store != nil {
-			err = errors.Join(err, n.store.Close())
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(sharedPause):
 		}
 	}
-	return err
 }
 
-// storeTrouble logs that the store is no longer where it was, or is again.
-func (n *Node) storeTrouble(err error) {
-	if err == nil {
-		n.log.Info("the store is where it was again")
-		return
-	}
-	n.log.Error("the store takes nothing", "error", err)
-}
-
-// follow makes the node hear what concerns all of it.
-func (n *Node) follow(ctx context.Context, feed bus.Feed) error {
-	if err := n.gateway.Listen(channel.All); err != nil {
-		return err
-	}
-	if err := feed.Join(ctx, channel.Sys); err != nil {
-		return err
-	}
-	return n.sys.start(ctx)
-}
+// How long a start waits for what the nodes share, and between two tries.
+const (
+	sharedTimeout = 30 * time.Second
+	sharedPause   = 100 * time.Millisecond
+)
 
 // ServeConn serves a line that is not the listener's, from its WebSocket handshake on, past the gates. It owns nc and
 // returns once the line is open or refused.
 func (n *Node) ServeConn(nc net.Conn) error { return n.sockets.ServeConn(nc) }
-
-// journal is the one in which records of a channel become true.
-func (n *Node) journal(name channel.Name) gateway.Journal {
-	p := n.o.Policies(name)
-	switch {
-	case p.Service && n.serving.stage != nil:
-		return n.serving.stage
-	case p.Durable && n.store != nil:
-		return n.store
-	}
-	return n.memory
-}
 
 // socketFormats lists what WebSocket connections speak.
 func socketFormats() []session.Format {
@@ -279,8 +287,14 @@ func (n *Node) Address() string { return n.public.address() }
 // InternalAddress is where it listens for operators and servers; "" if it does not.
 func (n *Node) InternalAddress() string { return n.internal.address() }
 
-// URL is what clients connect to.
+// Name is that of this node in lists and log lines.
+func (n *Node) Name() string { return n.o.Name }
+
+// URL is what clients connect to; "" where they cannot.
 func (n *Node) URL() string {
+	if n.Address() == "" || !n.o.Roles.Gateway {
+		return ""
+	}
 	if n.o.Certificates != nil {
 		return "wss://" + n.Address() + "/ws"
 	}
@@ -301,7 +315,7 @@ func (n *Node) Close(ctx context.Context) error {
 		return nil
 	}
 	err := n.public.shut(ctx)
-	n.sessions.Drain(ctx, time.Duration(n.drainWindow.Load()), comeBack)
+	n.drain(ctx)
 	if e := n.sockets.Shutdown(ctx); err == nil {
 		err = e
 	}
@@ -312,8 +326,22 @@ func (n *Node) Close(ctx context.Context) error {
 	return err
 }
 
-// comeBack is when clients of a node that ends shall look for it, or for another, again.
+// comeBack is when clients of a node that ends, and was the only one, shall look for it again.
 const comeBack = 500 * time.Millisecond
+
+// drain has all clients leave: across the window, to another node at once. Where there is none they all wait for this one.
+func (n *Node) drain(ctx context.Context) {
+	window, after := time.Duration(n.drainWindow.Load()), comeBack
+	if n.hints.shared {
+		n.sayPeers()
+		if n.hints.others() > 0 {
+			after = 0
+		} else {
+			window = 0
+		}
+	}
+	n.sessions.Drain(ctx, window, after)
+}
 
 // stop ends the parts against the flow.
 func (n *Node) stop() {
@@ -326,17 +354,10 @@ func (n *Node) stop() {
 	n.presence.keeper.Close()
 	n.stopServing()
 	n.gateway.Close()
-	n.memory.Close()
-	if s := n.serving.stage; s != nil && s != n.store {
-		if err := s.Close(); err != nil {
-			n.log.Error("closing the store of services", "error", err)
-		}
+	if err := n.truth.close(); err != nil {
+		n.log.Error("closing the store", "error", err)
 	}
-	if n.store != nil {
-		if err := n.store.Close(); err != nil {
-			n.log.Error("closing the store", "error", err)
-		}
-	}
+	n.hints.close()
 	n.hub.Close()
 	n.sessions.Close()
 	n.keySets.Close()

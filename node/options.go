@@ -21,14 +21,15 @@ import (
 
 // Options say what a node is to be. The zero value of a field is its default, where it has one.
 type Options struct {
-	Listen       string           // address of the public listener, such as "127.0.0.1:8000"; port 0 takes a free one
-	Internal     string           // address of the internal listener; "": none
-	Dev          bool             // guests with all capabilities; loopback only; the first page
-	Secret       []byte           // HS256 key of tokens that name no issuer of Issuers
-	Issuers      []auth.Issuer    // who else signs tokens
-	ServerKeys   []string         // keys of the server API; none: it is closed
-	Data         string           // folder of what must last; "" keeps everything in memory
-	Durable      []string         // namespaces kept in Data and acknowledged after the commit
+	Listen     string        // address of the public listener, such as "127.0.0.1:8000"; port 0 takes a free one
+	Internal   string        // address of the internal listener; "": none
+	Dev        bool          // guests with all capabilities; loopback only; the first page
+	Secret     []byte        // HS256 key of tokens that name no issuer of Issuers
+	Issuers    []auth.Issuer // who else signs tokens
+	ServerKeys []string      // keys of the server API; none: it is closed
+	Data       string        // folder of what must last; "" keeps everything in memory
+	Cluster
+	Durable      []string         // namespaces kept in Data or Postgres and acknowledged after the commit
 	Services     []string         // applications that run here, each in the namespace of its name; see the function Services
 	Memory       int64            // bytes of rings; default hub.DefaultBudget
 	Settings     session.Settings // the zero value: session.DefaultSettings
@@ -42,13 +43,30 @@ type Options struct {
 	// PrivateKeySets lets key sets come from private addresses.
 	PrivateKeySets bool
 	DrainWindow    time.Duration // time across which clients are asked to leave; 0: all at once
-	Name           string        // of the node; default the host's
 	Version        string
 	Log            *slog.Logger
 	// Policies overrides the policy of channels; nil: by Durable.
 	Policies func(channel.Name) channel.Policy
 
 	namespaces *namespaces // those of Policies, where they come from a configuration
+}
+
+// Cluster is what a node shares with others. The zero value: this node is alone.
+type Cluster struct {
+	Name     string // of the node; default the host's
+	Redis    Redis  // where nodes meet
+	Postgres string // URL of the database of what must last, in the place of Data
+	Roles    Roles  // the zero value: all
+}
+
+// Redis is how to reach what nodes share. Without a URL there is none.
+type Redis struct{ URL, Username, Password, Prefix string }
+
+// Roles are what a node does.
+type Roles struct {
+	Gateway bool // sockets of clients
+	Worker  bool // services
+	API     bool // HTTP for clients and servers
 }
 
 // MemoryBounds bound the memory journal; 0: its own defaults.
@@ -86,19 +104,40 @@ func (o *Options) complete() error {
 	if o.Limits.IdleTimeout <= 0 {
 		o.Limits.IdleTimeout = idleTimeout
 	}
-	if len(o.Durable) > 0 && o.Data == "" {
-		return errors.New("durable namespaces need a folder to last in: add --data DIR")
+	if o.Roles == (Roles{}) {
+		o.Roles = Roles{Gateway: true, Worker: true, API: true}
+	}
+	if err := o.checkShared(); err != nil {
+		return err
 	}
 	if o.Policies == nil {
 		o.Policies = policies(o.Durable)
 	}
-	o.Policies = withSys(withParts(withServices(o.Policies, o.Services, o.Data != ""), o.Dev), o.Data != "")
+	if o.Redis.URL != "" {
+		o.Data = "" // what one node keeps in a folder the others would not find
+	}
+	lasts := o.Data != "" || o.Postgres != ""
+	o.Policies = withSys(withParts(withServices(o.Policies, o.Services, lasts), o.Dev), lasts)
 	if o.Dev {
 		for _, address := range []string{o.Listen, o.Internal} {
 			if err := loopbackOnly(address); err != nil {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// checkShared refuses what would become true on one of several nodes alone.
+func (o *Options) checkShared() error {
+	shared, lasts := o.Redis.URL != "", o.Data != "" || o.Postgres != ""
+	switch {
+	case len(o.Durable) > 0 && !lasts:
+		return errors.New("durable namespaces need a folder to last in: add --data DIR, or set postgres.url")
+	case shared && o.Postgres == "" && len(o.Durable)+len(o.Services) > 0:
+		return errors.New("nodes that share a Redis keep durable namespaces and services in a Postgres that they share too: set postgres.url")
+	case !shared && o.Roles != (Roles{Gateway: true, Worker: true, API: true}):
+		return errors.New("a node that does less than everything needs others, and a Redis to meet them: set redis.url, or leave roles out")
 	}
 	return nil
 }

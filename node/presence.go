@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"carillon/api"
-	"carillon/bus/local"
+	"carillon/bus"
 	"carillon/channel"
 	"carillon/gateway/limit"
 	"carillon/gateway/presence"
@@ -13,9 +13,8 @@ import (
 	"carillon/wire"
 )
 
-// presenceParts keeps the roster of this node and who tells of it.
+// presenceParts keeps who is there and tells of it.
 type presenceParts struct {
-	roster *local.Roster
 	keeper *presence.Keeper
 }
 
@@ -23,9 +22,9 @@ type presenceParts struct {
 // become true in the memory of the node, like anything plain.
 func (n *Node) openPresence() {
 	n.pressure = limit.NewPressure(limit.DefaultPressureBounds())
-	roster := local.NewRoster(local.RosterOptions{})
-	n.presence = presenceParts{roster: roster, keeper: presence.New(presence.Options{
-		Roster: roster, Log: n.log,
+	shared, _ := n.hints.roster.(bus.Shared)
+	n.presence = presenceParts{keeper: presence.New(presence.Options{
+		Roster: n.hints.roster, Shared: shared, Log: n.log, Told: n.openDoor(),
 		Publish: func(r channel.Record, done func(error)) {
 			n.gateway.Publish(r, func(_ session.Ack, err error) { done(err) })
 		},
@@ -33,6 +32,13 @@ func (n *Node) openPresence() {
 			return n.pressure.Level() >= limit.Shedding, n.pressure.Cause().String()
 		},
 	})}
+}
+
+// told hears of the roster of all nodes who came and who left surely, perhaps before there is anybody to tell.
+func (n *Node) told(ms []bus.Member, here bool) {
+	if n.hints.ready.Load() {
+		n.presence.keeper.Heard(ms, here)
+	}
 }
 
 // devPresence is the namespace that keeps presence in dev without a word in a configuration.
@@ -58,7 +64,7 @@ func withParts(plain func(channel.Name) channel.Policy, dev bool) func(channel.N
 func (m *meters) presence(n *Node) {
 	r, k := m.registry, n.presence.keeper
 	c := k.Counts()
-	r.Gauge(observe.PresenceMembers, func() float64 { return float64(n.presence.roster.Count()) })
+	r.Gauge(observe.PresenceMembers, func() float64 { return float64(n.hints.roster.Count()) })
 	r.Counters(observe.PresenceEvents, c.Events)
 	r.Count(observe.PresenceUpdates, c.Updates.Load)
 	r.Count(observe.PresenceCoalesced, c.Coalesced.Load)

@@ -8,7 +8,6 @@ import (
 	"carillon/api"
 	"carillon/channel"
 	"carillon/gateway"
-	"carillon/gateway/auth"
 	"carillon/gateway/session"
 	"carillon/journal"
 	"carillon/observe"
@@ -20,6 +19,7 @@ type roles struct {
 	gateway  *gateway.Gateway
 	sessions *session.Server
 	node     string
+	sys      *sys
 }
 
 func (r *roles) Policy(n channel.Name) channel.Policy { return r.gateway.Policy(n) }
@@ -126,13 +126,17 @@ func host(address string) string {
 }
 
 // Disconnect implements api.Directory.
-func (r *roles) Disconnect(_ context.Context, id string, why wire.Code) (bool, error) {
-	return r.sessions.End(why, func(_ *auth.Identity, conn string) bool { return conn == id }) > 0, nil
+func (r *roles) Disconnect(_ context.Context, id string, why wire.Code) (api.Ended, error) {
+	return ended(r.sys.end(order{Conn: id, Code: why}))
 }
 
 // DisconnectUser implements api.Directory.
-func (r *roles) DisconnectUser(_ context.Context, user string, why wire.Code) (int, error) {
-	return r.sessions.End(why, func(who *auth.Identity, _ string) bool { return who.User == user }), nil
+func (r *roles) DisconnectUser(_ context.Context, user string, why wire.Code) (api.Ended, error) {
+	return ended(r.sys.end(order{User: user, Code: why}))
+}
+
+func ended(here int, sent bool, err error) (api.Ended, error) {
+	return api.Ended{Here: here, Sent: sent}, err
 }
 
 // Rooms implements api.Rooms.

@@ -8,18 +8,16 @@ import (
 
 	"carillon/app"
 	"carillon/app/chat"
+	"carillon/app/chess"
 	"carillon/app/counter"
-	"carillon/bus/local"
 	"carillon/channel"
-	"carillon/journal"
 	"carillon/observe"
-	"carillon/store/sqlite"
 	"carillon/worker"
 )
 
 // services are the applications of this program. Each owns the namespace of its name where a node is told to run it.
 func services() []app.Service {
-	return []app.Service{chat.Service(), counter.Service()}
+	return []app.Service{chat.Service(), chess.Service(), counter.Service()}
 }
 
 // Services lists the names of all applications there are.
@@ -61,29 +59,10 @@ func withServices(plain func(channel.Name) channel.Policy, names []string, lasts
 	}
 }
 
-// serving is what runs services: a desk that takes commands, workers that work them off, and the store in which they
-// become true.
+// serving is what runs services: workers that work off what lies on the desk.
 type serving struct {
-	desk    *local.Desk
-	stage   *sqlite.Store // the store of the node; one of its own in memory, where nothing lasts
 	workers []*worker.Worker
 	running sync.WaitGroup // of workers
-}
-
-// openStage opens where services become true; nothing where none runs.
-func (n *Node) openStage(ctx context.Context, carry journal.Carry) (err error) {
-	s := &n.serving
-	if len(n.o.Services) == 0 {
-		return nil
-	}
-	s.desk = local.NewDesk()
-	if s.stage = n.store; s.stage == nil {
-		s.stage, err = sqlite.OpenMemory(ctx, sqlite.Options{
-			Policies: n.o.Policies, Carry: carry, Commits: n.meters.commits, Batches: n.meters.batches, Failures: &n.meters.failures,
-			Stepped: n.stepped,
-		})
-	}
-	return err
 }
 
 // stepped tells the gateway that a service has committed.
@@ -93,13 +72,19 @@ func (n *Node) stepped() {
 	}
 }
 
-// work starts the workers. Commands that come before are told to come again.
+// work makes the node follow services, and starts the workers where it is a worker. Commands that come before somebody is
+// are told to come again.
 func (n *Node) work(ctx context.Context) error {
 	if len(n.o.Services) == 0 {
 		return nil
 	}
-	if err := n.gateway.Follow(ctx); err != nil {
-		return fmt.Errorf("following services: %w", err)
+	if n.o.Roles.Gateway {
+		if err := n.gateway.Follow(ctx); err != nil {
+			return fmt.Errorf("following services: %w", err)
+		}
+	}
+	if !n.o.Roles.Worker {
+		return nil
 	}
 	for _, name := range n.o.Services {
 		service, err := Service(name)
@@ -107,7 +92,8 @@ func (n *Node) work(ctx context.Context) error {
 			return err
 		}
 		w, err := worker.New(worker.Options{
-			Service: service, Stage: n.serving.stage, Agenda: n.serving.stage, Desk: n.serving.desk, Log: n.log,
+			Service: service, Stage: n.truth.stage, Agenda: n.truth.stage, Pulse: n.truth.stage, Desk: n.hints.desk, Log: n.log,
+			Waits: n.meters.asked, Steps: n.meters.stepped, Stores: n.meters.stored,
 		})
 		if err != nil {
 			return err
@@ -131,9 +117,7 @@ func (n *Node) stopServing() {
 	for _, w := range n.serving.workers {
 		w.Close()
 	}
-	if n.serving.desk != nil {
-		n.serving.desk.Close()
-	}
+	n.hints.closeDesk()
 	n.serving.running.Wait()
 }
 
@@ -164,6 +148,15 @@ func (m *meters) services(n *Node) {
 	r.Count(observe.ServiceTimers, total(func(s worker.Stats) uint64 { return s.Timers }))
 	r.Count(observe.ServiceSends, total(func(s worker.Stats) uint64 { return s.Sends }))
 	r.Count(observe.ServiceResends, total(func(s worker.Stats) uint64 { return s.Resends }))
+	r.Histogram(observe.ServiceWait, m.asked)
+	r.Histogram(observe.ServiceStep, m.stepped)
+	r.Histogram(observe.ServiceStore, m.stored)
+	r.Gauge(observe.ServiceDown, func() (down float64) {
+		for _, w := range n.serving.workers {
+			down += float64(w.Down())
+		}
+		return down
+	})
 	machines := total(func(s worker.Stats) uint64 { return uint64(s.Machines) })
 	r.Gauge(observe.ServiceMachines, func() float64 { return float64(machines()) })
 	r.Gauge(observe.ServiceStopped, func() (stopped float64) {

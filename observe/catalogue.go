@@ -6,7 +6,7 @@ var (
 	LabelTransport = NewLabel("transport", "ws", Other)
 	LabelFormat    = NewLabel("format", "json", "msgpack", Other)
 	LabelClass     = NewLabel("class", "logged", "latest", "fleeting")
-	LabelTier      = NewLabel("tier", "memory", "sqlite")
+	LabelTier      = NewLabel("tier", "memory", "sqlite", "redis", "postgres")
 	// LabelCode holds the codes of the protocol.
 	LabelCode = NewLabel("code",
 		"unauthorized", "connect_timeout", "forbidden", "version", "too_many_connections", "revoked", "too_many_errors",
@@ -112,6 +112,14 @@ var (
 		"Commands between machines that got a final reply", nil}
 	ServiceResends = &Metric{"carillon_service_resends_total", KindCounter,
 		"Attempts to send a command between machines that got none", nil}
+	ServiceWait = &Metric{"carillon_service_wait_seconds", KindHistogram,
+		"Time from asking a command until its service takes a step for it, its id being looked up in between", nil}
+	ServiceStep = &Metric{"carillon_service_step_seconds", KindHistogram,
+		"Time of one step of a service", nil}
+	ServiceStore = &Metric{"carillon_service_store_seconds", KindHistogram,
+		"Time from a step until what it came to is true, the commit before it included", nil}
+	ServiceDown = &Metric{"carillon_service_shards_down", KindGauge,
+		"Shards of services that cannot reach their store now, and refuse commands", nil}
 )
 
 // Presence.
@@ -170,6 +178,26 @@ var (
 		"Records that wait for a commit", []*Label{LabelTier}}
 )
 
+// Other nodes.
+var (
+	BusWhole = &Metric{"carillon_bus_whole", KindGauge,
+		"1 while everything that this node listens to reaches it from the other nodes, 0 while the line to them is lost", nil}
+	BusTroubles = &Metric{"carillon_bus_troubles_total", KindCounter,
+		"Times that records of other nodes may have been lost, after which all heads were compared", nil}
+	BusReconnects = &Metric{"carillon_bus_reconnects_total", KindCounter,
+		"Lines to Redis that were lost, or were not to be had", nil}
+	BusCarried = &Metric{"carillon_bus_records_carried_total", KindCounter,
+		"Records that this node handed to Redis for the other nodes; those that Redis itself announces are not among them", nil}
+	BusReceived = &Metric{"carillon_bus_records_received_total", KindCounter,
+		"Records that reached this node through Redis, its own among them", nil}
+	BusDropped = &Metric{"carillon_bus_records_dropped_total", KindCounter,
+		"Records that this node could not hand to Redis; all but fleeting ones are read from their journal instead, by class", []*Label{LabelClass}}
+	BusSubscriptions = &Metric{"carillon_bus_subscriptions", KindGauge,
+		"Channels that this node has Redis deliver", nil}
+	Peers = &Metric{"carillon_peers", KindGauge,
+		"Other nodes with clients that were alive a moment ago", nil}
+)
+
 // Limits and health.
 var (
 	Limited = &Metric{"carillon_limited_total", KindCounter,
@@ -195,10 +223,11 @@ func Catalogue() []*Metric {
 		BytesIn, BytesOut,
 		Requests, Errors, RecordsIn, RecordsOut, RecordsDropped, PublishWrite, PublishAck, Gaps, Resumes,
 		ServiceCommands, ServiceMachines, ServiceLoads, ServiceSnapshots, ServiceFailures, ServicePanics, ServiceStopped,
-		ServiceTimers, ServiceSends, ServiceResends,
+		ServiceTimers, ServiceSends, ServiceResends, ServiceWait, ServiceStep, ServiceStore, ServiceDown,
 		PresenceMembers, PresenceEvents, PresenceUpdates, PresenceCoalesced, PresenceDelayed, PresenceInterval, PresenceRefused,
 		CursorLag, Visits, Resumed, FanoutQueueLength, FanoutBusyTime, Encoded, Rooms, Cursors, RingBytes, RingBudget, RingCut,
 		CommitRecords, CommitTime, CommitFailures, CommitQueue,
+		BusWhole, BusTroubles, BusReconnects, BusCarried, BusReceived, BusDropped, BusSubscriptions, Peers,
 		Limited, LimitKeys, LimitOverflows, PressureLevel, PressureChanges, Panics, LogSuppressed,
 	}
 }

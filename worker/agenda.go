@@ -259,23 +259,26 @@ func (a *agent) study(ctx context.Context, now time.Time) {
 		return
 	}
 	a.l.w.tenures.looked(a.l, earliest(due, next))
-	if !next.IsZero() && next.Before(a.look) {
-		a.look = next
-	}
-	if len(due) >= limit {
-		a.look = now
-	}
 	var timers []journal.Due
-	for i := range due {
-		if due[i].Ticket == 0 {
-			if _, inHand := a.fires[due[i].Command.Channel]; inHand {
-				continue
-			}
-			a.fires[due[i].Command.Channel] = now.Add(timerPatience)
+	ahead := false // the store's clock is, of that of the stamps: by this it is too early
+	for i, asked := 0, a.l.w.o.Clock(); i < len(due); i++ {
+		n := due[i].Command.Channel
+		if due[i].Ticket != 0 {
+			a.take(due[i])
+		} else if due[i].At.After(asked) {
+			ahead, next = true, earliest(due[i:i+1], next)
+		} else if _, inHand := a.fires[n]; !inHand {
+			a.fires[n] = now.Add(timerPatience)
 			timers = append(timers, due[i])
-			continue
 		}
-		a.take(due[i])
+	}
+	switch {
+	case len(due) >= limit && !ahead:
+		a.look = now
+	case len(due) >= limit || !next.IsZero() && !next.After(now): // the store's clock is behind
+		a.look = now.Add(minPause)
+	case !next.IsZero() && next.Before(a.look):
+		a.look = next
 	}
 	if len(timers) > 0 {
 		select {

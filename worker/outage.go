@@ -32,6 +32,13 @@ func (o *outages) add(from, to time.Time) {
 	o.put(span{from, to})
 }
 
+// missed notes that this process did nothing for a time, whatever the shard.
+func (w *Worker) missed(from, to time.Time) {
+	for i := range w.outages {
+		w.outages[i].add(from, to)
+	}
+}
+
 // put merges a span with those it touches; mu is held.
 func (o *outages) put(s span) {
 	s.from, s.to = s.from.Round(0), s.to.Round(0) // by the clock that shows the time: stamps are of that one

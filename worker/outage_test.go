@@ -309,6 +309,18 @@ func TestStoppedIsLost(t *testing.T) {
 		if c := l.settled(x, b, "b"); c.Lost != 0 {
 			t.Errorf("another channel lost %v", c.Lost)
 		}
+		time.Sleep(10 * time.Second) // it takes commands, though none comes
+		if _, err := x.ask(a, "bad again", `{"op":"bad"}`); !errors.Is(err, bus.ErrStopped) {
+			t.Fatal(err)
+		}
+		x.until("it takes commands once more", func() bool {
+			_, err := x.ask(a, "good again", inc)
+			time.Sleep(100 * time.Millisecond)
+			return err == nil
+		})
+		if c := l.of("good again"); c.Lost < 30*time.Second || c.Lost > 31*time.Second {
+			t.Errorf("lost %v of the 30 s in which it was stopped again", c.Lost)
+		}
 		x.replays(a)
 	})
 }

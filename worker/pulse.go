@@ -66,14 +66,18 @@ func (ts *tenures) waiting(before time.Time) (fs []journal.Fence) {
 }
 
 // beat tells the store which shards are served, as long as anything there waits for a time: with one call for all of them.
+// A beat that comes late has found the process stopped: that was an outage too.
 func (w *Worker) beat(ctx context.Context) {
 	every := time.NewTicker(journal.PulseEvery)
 	defer every.Stop()
-	for {
+	for last := w.o.Clock(); ; last = w.o.Clock() {
 		select {
 		case <-ctx.Done():
 			return
 		case <-every.C:
+		}
+		if now := w.o.Clock(); now.Sub(last) >= journal.PulseEvery+stalled {
+			w.missed(last.Add(journal.PulseEvery), now)
 		}
 		if fs := w.tenures.waiting(w.o.Clock().Add(farTimer)); len(fs) > 0 {
 			// If it fails, the next claim takes the time until then for an outage as well: nobody is charged for that.

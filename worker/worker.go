@@ -43,7 +43,7 @@ type Options struct {
 	Agenda  journal.Agenda // nil: no timers, and sends stay where they are
 	Pulse   journal.Pulse  // nil: a shard's next owner may take the time since its last change for an outage
 	Desk    bus.Desk
-	Clock   journal.Clock   // default time.Now
+	Clock   journal.Clock   // default journal.Steady, whose leaps count as time in which the service could do nothing
 	Chance  func(*[32]byte) // fills a seed; default crypto/rand
 	Log     *slog.Logger    // default slog.Default
 
@@ -63,9 +63,6 @@ type Options struct {
 func (o *Options) complete() error {
 	if o.Service.Name == "" || o.Service.New == nil || o.Service.Restore == nil || o.Stage == nil || o.Desk == nil {
 		return errors.New("a worker needs a service with a name, New and Restore, a stage and a desk: fill in Options")
-	}
-	if o.Clock == nil {
-		o.Clock = time.Now
 	}
 	if o.Chance == nil {
 		o.Chance = func(seed *[32]byte) { _, _ = rand.Read(seed[:]) } // never fails
@@ -114,6 +111,9 @@ func New(o Options) (*Worker, error) {
 	w := &Worker{o: o, log: o.Log.With("service", o.Service.Name), stop: make(chan struct{}), began: time.Now()}
 	w.troubles.reload = o.Reload
 	w.outages = make([]outages, o.Stage.Shards())
+	if w.o.Clock == nil {
+		w.o.Clock = journal.Steady(w.missed)
+	}
 	return w, nil
 }
 

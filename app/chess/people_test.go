@@ -491,3 +491,36 @@ func TestWatch(t *testing.T) {
 	}
 	w.replay()
 }
+
+// TestCrowded: who plays more games than can be listed begins none, and what he does play counts.
+func TestCrowded(t *testing.T) {
+	w := newWorld(t)
+	w.restarts = 97
+	n := w.match(`"base":180,"rated":true`)
+	w.play(n, "f2f3", "e7e5", "g2g4", "d8h4")
+	p := w.machine(Player("ann")).(*player)
+	for i := range maxListed {
+		p.games = append(p.games, listed{id: fmt.Sprint("g", i), other: "eve", offer: offer{}})
+	}
+	w.must(0, "ann", n, `{"type":"rematch_offer"}`)
+	again := channel.Name(field(string(w.must(0, "bob", n, `{"type":"rematch_accept"}`).Reply), "game").(string))
+	w.expect(again, "aborted", "*", "abort")
+	if l := w.machine(Player("bob")).(*player).games; len(l) != 0 {
+		t.Errorf("bob still plays %v", l)
+	}
+}
+
+// TestRematchesAreBounded: offers after the end do not fill the log.
+func TestRematchesAreBounded(t *testing.T) {
+	w := newWorld(t)
+	n := w.match(`"base":180`)
+	w.must(0, "ann", n, `{"type":"abort"}`)
+	for range 20 {
+		w.must(0, "ann", n, `{"type":"rematch_offer"}`)
+		w.must(0, "ann", n, `{"type":"rematch_decline"}`)
+	}
+	w.must(Full, "ann", n, `{"type":"rematch_offer"}`)
+	w.must(0, "bob", n, `{"type":"rematch_offer"}`)
+	w.must(0, "ann", n, `{"type":"rematch_accept"}`)
+	w.replay()
+}

@@ -22,6 +22,7 @@ Examples:
 	CARILLON_SECRET_FILE=secret carillon serve
 	CARILLON_SECRET_FILE=secret carillon serve --listen 10.0.0.5:8000 --data /var/lib/carillon --durable chat
 	carillon serve --config /etc/carillon/carillon.yaml
+	CARILLON_REDIS_URL=redis://r:6379 CARILLON_POSTGRES_URL_FILE=pg carillon serve --config c.yaml --roles gateway,api
 
 Environment: CARILLON_CONFIG, CARILLON_SECRET_FILE and every setting (carillon config env), NO_COLOR.`
 }

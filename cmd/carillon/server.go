@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -174,7 +175,12 @@ func (s *server) rows(title, page, rights string) {
 	if page != "" {
 		row("page", st.blue(page))
 	}
-	row("clients", st.blue(s.node.URL()))
+	if url := s.node.URL(); url != "" {
+		row("clients", st.blue(url))
+	}
+	if others := s.loaded.Config; others.Shared() {
+		row("node", fmt.Sprintf("%s (%s), beside others at %s", st.bold(s.node.Name()), strings.Join(others.Roles, ", "), printable(others.Redis.URL)))
+	}
 	row("inside", st.blue(s.internalURL())+"  health, metrics, server API")
 	row("rights", rights)
 	for i, line := range s.kept() {
@@ -185,11 +191,14 @@ func (s *server) rows(title, page, rights string) {
 // kept says in words what outlives the server.
 func (s *server) kept() (lines []string) {
 	c, st := &s.loaded.Config, s.console.outStyle
-	names := durable(c)
-	for _, ns := range names {
-		lines = append(lines, fmt.Sprintf("%s in %s: %s, safe from crashes", st.bold(ns+":*"), printable(c.Data), bounded(c.Namespaces[ns].Retention, "every record")))
+	names, where := durable(c), printable(c.Data)
+	if c.Postgres.URL.IsSet() {
+		where = "Postgres"
 	}
-	if len(lines) == 0 && c.Data != "" {
+	for _, ns := range names {
+		lines = append(lines, fmt.Sprintf("%s in %s: %s, safe from crashes", st.bold(ns+":*"), where, bounded(c.Namespaces[ns].Retention, "every record")))
+	}
+	if len(lines) == 0 && c.Data != "" && where == printable(c.Data) {
 		lines = append(lines, "nothing in "+printable(c.Data)+" yet: name what should be with --durable NS")
 	}
 	who := "all channels"
@@ -197,9 +206,11 @@ func (s *server) kept() (lines []string) {
 		who = "other channels"
 	}
 	if rest := c.Namespace("default"); !rest.Durable {
-		lines = append(lines,
-			fmt.Sprintf("%s in memory, %s", who, st.bold("forgotten when the server ends")),
-			"(of each "+bounded(rest.Retention, "every record")+")")
+		line := fmt.Sprintf("%s in memory, %s", who, st.bold("forgotten when the server ends"))
+		if c.Shared() {
+			line = who + " in Redis, as safe as it is"
+		}
+		lines = append(lines, line, "(of each "+bounded(rest.Retention, "every record")+")")
 	}
 	return lines
 }

@@ -17,6 +17,7 @@ type serverFlags struct {
 	InternalListen string   `placeholder:"HOST:PORT" help:"Where operators and servers connect: health, metrics, server API (default 127.0.0.1:8001)."`
 	Data           string   `placeholder:"DIR" help:"Folder for what must last. Without it all is kept in memory and forgotten at the end."`
 	Durable        []string `placeholder:"NS" help:"Namespace to keep in --data, unlimited: NS of channels NS:...; may be given several times. Short for --set namespaces.NS.durable=true."`
+	Roles          []string `placeholder:"ROLE" help:"What this node does, of gateway, worker and api (default all); less than all takes redis.url, where the nodes meet."`
 	LogLevel       string   `enum:",debug,info,warn,error" default:"" placeholder:"LEVEL" help:"Least level of log lines on standard error: debug, info, warn, error (default info)."`
 	SecretFile     string   `placeholder:"FILE" help:"File with the secret that signs tokens; as CARILLON_SECRET_FILE."`
 	config.Flags
@@ -27,7 +28,7 @@ func (f *serverFlags) load(listen string, ours map[string]string) (*config.Loade
 	in := f.Sources()
 	in.Judge = judge
 	for path, value := range map[string]string{
-		"listen": listen, "internal_listen": f.InternalListen, "data": f.Data, "log.level": f.LogLevel,
+		"listen": listen, "roles": strings.Join(f.Roles, " "), "internal_listen": f.InternalListen, "data": f.Data, "log.level": f.LogLevel,
 	} {
 		if value != "" {
 			in.Flags[path] = value

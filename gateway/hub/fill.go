@@ -3,7 +3,7 @@ package hub
 import "carillon/channel"
 
 // fill merges a stretch of the log read from the journal; see Hub.Fill.
-func (r *room) fill(base channel.Position, rs []channel.Record) Need {
+func (r *room) fill(base channel.Position, rs []channel.Record, back bool) Need {
 	rs = chained(base, rs)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -12,7 +12,11 @@ func (r *room) fill(base channel.Position, rs []channel.Record) Need {
 	}
 	before := r.ring.head()
 	again := NeedNone
-	switch void := r.fits(base, rs); {
+	void := r.fits(base, rs)
+	if back && void == channel.GapNone {
+		void = channel.GapDiverged
+	}
+	switch {
 	case !r.filled:
 		r.reset(base, rs)
 		r.filled = true

@@ -185,7 +185,19 @@ func (h *Hub) Fill(n channel.Name, base channel.Position, rs []channel.Record) N
 	if r == nil {
 		return NeedNone
 	}
-	need := r.fill(base, rs)
+	need := r.fill(base, rs, false)
+	h.askRelief()
+	return need
+}
+
+// Replace is Fill where the journal no longer knows the ring's head, read before: it was lost or went back, and nothing
+// stands of what the ring holds. Every cursor is told a Loss.
+func (h *Hub) Replace(n channel.Name, base channel.Position, rs []channel.Record) Need {
+	r := h.room(n)
+	if r == nil {
+		return NeedNone
+	}
+	need := r.fill(base, rs, true)
 	h.askRelief()
 	return need
 }

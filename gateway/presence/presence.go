@@ -2,7 +2,7 @@
 // users who were lost and did not come back, and writes who is in a channel as one value into its part "@presence",
 // while somebody watches that: at most one update in a second and channel, whatever the number of members, and fewer
 // while the node is short of breath. It owns one goroutine, speaks to no client, and decides no right.
-// Start with Keeper.Enter, then Keeper.Watch.
+// Start with Keeper.Enter, then Keeper.Watch; shared.go has what is different where several nodes share the roster.
 package presence
 
 import (
@@ -36,9 +36,14 @@ const (
 	updateMost = 1024 // values written in a tick
 )
 
-// Options are what a Keeper is made of. Strain may be nil; all others are needed.
+// Options are what a Keeper is made of. Roster, Publish and Log are needed.
 type Options struct {
 	Roster bus.Roster
+	// Shared is the Roster too, where several nodes share it; it was made to tell Keeper.Heard.
+	Shared bus.Shared
+	// Told hears of each user whose stay in a channel begins (here), and of each whose stay surely ended, after the debounce:
+	// of exactly those that are counted as come and left. It only enqueues.
+	Told func(m Member, here bool)
 	// Publish writes to a channel in the name of the server. done only enqueues.
 	Publish func(r channel.Record, done func(error))
 	// Strain tells whether the node is so short of breath that presence has to wait, and the one word that says why,
@@ -60,13 +65,16 @@ type Keeper struct {
 	watched map[channel.Name]*watch // by the channel that is watched
 	changed []*watch                // those whose value may be another; each at most once
 	closed  bool
+	shared  sharing
 }
 
-// watch is a channel whose presence somebody is subscribed to, or was a moment ago. All but the first two fields are
-// guarded by the Keeper's mu.
+// watch is a channel whose presence somebody is subscribed to, or was a moment ago. All but the first fields are guarded by
+// the Keeper's mu.
 type watch struct {
 	channel  channel.Name
-	value    Value     // last written; of the Keeper's goroutine alone
+	value    Value     // last written; this and the next two are of the Keeper's goroutine alone
+	version  uint64    // of the channel in a Shared roster, when value was read
+	marked   bool      // a Shared roster knows that it is watched here
 	watchers int       // subscriptions
 	waiting  []func()  // those that wait for the value to be there
 	written  time.Time // when it last was
@@ -74,10 +82,14 @@ type watch struct {
 	queued   bool      // it is in changed
 	stale    bool      // written is not what was last asked for: it failed
 	held     bool      // an update was put off since written, for want of breath
+	errand   bool      // nobody watches it here: it is written for other nodes
 }
 
 // New starts a Keeper.
 func New(o Options) *Keeper {
+	if o.Told == nil {
+		o.Told = func(Member, bool) {}
+	}
 	if o.Strain == nil {
 		o.Strain = func() (bool, string) { return false, "" }
 	}
@@ -115,8 +127,7 @@ func (k *Keeper) Enter(m bus.Member) {
 	case err != nil:
 		k.counts.Refused.Add(1)
 	case first:
-		k.counts.event(came, 1)
-		k.touch(m.Channel)
+		k.Heard([]bus.Member{m}, true)
 	}
 }
 
@@ -124,16 +135,32 @@ func (k *Keeper) Enter(m bus.Member) {
 // page was loaded anew.
 func (k *Keeper) Leave(m bus.Member, sure bool) {
 	if last, err := k.o.Roster.Leave(m, sure); err == nil && last {
-		k.counts.event(left, 1)
-		k.touch(m.Channel)
+		k.Heard([]bus.Member{m}, false)
+	}
+}
+
+// Heard takes notice of users whose stays began (here) or ended. A Shared roster is made to call it.
+func (k *Keeper) Heard(ms []bus.Member, here bool) {
+	event := left
+	if here {
+		event = came
+	}
+	k.counts.event(event, len(ms))
+	for _, m := range ms {
+		k.o.Told(m, here)
+		k.touch(m)
 	}
 }
 
 // touch notes that the value of a channel may be another now. Where nobody watches there is nothing to do.
-func (k *Keeper) touch(n channel.Name) {
+func (k *Keeper) touch(m bus.Member) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if w := k.watched[n]; w != nil {
+	w := k.watched[m.Channel]
+	if w == nil && m.Watched {
+		w = k.errand(m.Channel)
+	}
+	if w != nil {
 		w.changes++
 		k.queue(w)
 	}
@@ -165,6 +192,10 @@ func (k *Keeper) Watch(n channel.Name, ready func()) {
 		return
 	}
 	w.watchers++
+	if w.errand {
+		w.errand = false
+		k.shared.errands--
+	}
 	w.waiting = append(w.waiting, ready)
 	k.queue(w)
 	k.mu.Unlock()

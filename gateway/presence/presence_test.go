@@ -220,6 +220,52 @@ func TestFlapsAreNothing(t *testing.T) {
 	})
 }
 
+// TestTold: whoever wants to know who is there hears exactly what is counted, and of a loss once it is sure.
+func TestTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var told []string
+		k := presence.New(presence.Options{
+			Roster: local.NewRoster(local.RosterOptions{}), Log: slog.New(slog.DiscardHandler),
+			Publish: func(_ channel.Record, done func(error)) { done(nil) },
+			Told: func(m presence.Member, here bool) {
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, fmt.Sprint(m.User, here))
+			},
+		})
+		defer k.Close()
+		wants := func(want ...string) {
+			t.Helper()
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.Equal(told, want) {
+				t.Fatalf("told %q, want %q", told, want)
+			}
+		}
+		k.Enter(member("ann", 1))
+		k.Enter(member("ann", 2))
+		k.Enter(member("bob", 3))
+		wants("anntrue", "bobtrue")
+		k.Leave(member("ann", 1), true)
+		k.Leave(member("bob", 3), false)
+		time.Sleep(20 * time.Second)
+		k.Enter(member("bob", 4))
+		k.Leave(member("ann", 2), true)
+		wants("anntrue", "bobtrue", "annfalse")
+		k.Leave(member("bob", 4), false)
+		time.Sleep(29 * time.Second)
+		wants("anntrue", "bobtrue", "annfalse")
+		time.Sleep(2 * time.Second)
+		wants("anntrue", "bobtrue", "annfalse", "bobfalse")
+		came, left := observe.LabelPresence.Value("came"), observe.LabelPresence.Value("left")
+		if e := k.Counts().Events; e.Load(came) != 2 || e.Load(left) != 2 {
+			t.Errorf("%d came, %d left", e.Load(came), e.Load(left))
+		}
+	})
+}
+
 func TestManyMembersAreCounted(t *testing.T) {
 	play(t, func(s *stage) {
 		s.watch()

@@ -1,7 +1,6 @@
 package presence
 
 import (
-	"context"
 	"time"
 
 	"carillon/bus"
@@ -22,10 +21,11 @@ func (k *Keeper) run() {
 		case <-k.wake:
 			k.flush(k.due(time.Now(), true, 0, ""))
 		case now := <-ticker.C:
-			k.sweep()
 			every, why := p.next(now, k.o.Strain)
 			k.every.Store(int64(every))
+			k.confirm(now)
 			k.flush(k.due(now, false, every, why))
+			k.sweep() // last: a roster forgets them only now, and what is read in the next tick is without them
 		}
 	}
 }
@@ -33,10 +33,7 @@ func (k *Keeper) run() {
 // sweep ends the stay of those who were lost and did not come back.
 func (k *Keeper) sweep() {
 	err := k.o.Roster.Sweep(sweepMost, func(gone []bus.Member) {
-		k.counts.event(left, len(gone))
-		for _, m := range gone {
-			k.touch(m.Channel)
-		}
+		k.Heard(gone, false)
 	})
 	if err != nil {
 		k.o.Log.Error("presence: who is gone was not found out", "error", err)
@@ -87,49 +84,59 @@ func (k *Keeper) due(now time.Time, first bool, every time.Duration, why string)
 
 // flush writes values, or deletes those that nobody watches any more.
 func (k *Keeper) flush(due []*watch) {
+	var err error // of the roster: then it is asked no more in this flush
 	for _, w := range due {
 		k.mu.Lock()
 		dead := k.watched[w.channel] != w // gone in an earlier flush
-		unwatched := w.watchers == 0
+		unwatched := w.watchers == 0 && !w.errand
 		if unwatched && !dead {
 			delete(k.watched, w.channel)
 		}
 		stale := w.stale
 		w.stale = false
 		k.mu.Unlock()
-		if dead {
-			continue
+		switch {
+		case dead:
+		case unwatched:
+			k.retire(w)
+		case err != nil:
+			k.wrote(w, err)
+		default:
+			err = k.update(w, stale)
 		}
-		if unwatched {
-			k.o.Publish(record(w.channel, nil), func(error) {}) // what stays behind is replaced by the next Watch
-			continue
-		}
-		k.update(w, stale)
+	}
+	if len(due) > 0 {
+		k.reached(err)
 	}
 }
 
-// update writes the value of a channel, unless it is the one that was written last.
-func (k *Keeper) update(w *watch, stale bool) {
-	ms, count, err := k.o.Roster.Members(context.Background(), w.channel, "", Listed+1)
+// update writes the value of a channel, unless it is the one that was written last. The error is that of the roster.
+func (k *Keeper) update(w *watch, stale bool) error {
+	v, version, err := k.read(w)
 	if err != nil {
 		k.wrote(w, err)
-		return
+		return err
 	}
-	v := valueOf(ms, count)
-	if !stale && v.equal(&w.value) {
+	if !stale && k.same(w, &v, version) {
 		k.mu.Lock()
 		k.fold(w, 0)
 		k.mu.Unlock()
 		k.wrote(w, nil)
-		return
+		return nil
 	}
-	w.value = v
+	w.value, w.version = v, version
 	k.mu.Lock()
 	k.fold(w, 1)
 	w.written = time.Now()
 	k.mu.Unlock()
 	k.counts.Updates.Add(1)
-	k.o.Publish(record(w.channel, v.body()), func(err error) { k.wrote(w, err) })
+	k.o.Publish(record(w.channel, v.body()), func(err error) {
+		if err != nil {
+			k.o.Log.Error("presence: a value was not written", "channel", string(w.channel), "error", err)
+		}
+		k.wrote(w, err)
+	})
+	return nil
 }
 
 // fold counts the changes that need no update of their own; k.mu is held.
@@ -150,10 +157,10 @@ func (k *Keeper) wrote(w *watch, err error) {
 		w.written = time.Now() // not before the next interval
 		k.queue(w)
 	}
-	k.mu.Unlock()
-	if err != nil {
-		k.o.Log.Error("presence: a value was not written", "channel", string(w.channel), "error", err)
+	if err == nil {
+		k.doubt(w)
 	}
+	k.mu.Unlock()
 	for _, ready := range waiting {
 		ready()
 	}

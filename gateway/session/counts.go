@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"net"
+	"strings"
 	"time"
 
 	"carillon/channel"
@@ -46,9 +47,17 @@ func newCounts() *Counts {
 // Requests counts the requests of a type; 0 stands for those of none that is known.
 func (c *Counts) Requests(t wire.RequestType) uint64 { return c.requests[t].Load() }
 
-// Acks is the time from reading a publish to queueing its final reply, of those answered at a level; nil where it is
-// not measured.
-func (c *Counts) Acks(level wire.Ack) *observe.Histogram { return c.acks[level] }
+// Acks is the time from reading a publish to queueing its final reply, of those answered as durable, or at any other level
+// of a log: a server has one of those at most.
+func (c *Counts) Acks(level wire.Ack) *observe.Histogram {
+	if level != wire.AckDurable && strings.HasPrefix(string(level), appended) {
+		level = wire.AckMemory
+	}
+	return c.acks[level]
+}
+
+// appended begins the levels of logs that promise less than a disk.
+const appended = "appended:"
 
 // asked counts the requests of a frame.
 func (c *Counts) asked(rs []wire.Request) {
@@ -88,7 +97,7 @@ func (c *Counts) resumed(w *want, outcome string) {
 // acked notes how long a publish took that came at a moment; zero: it is none of those measured.
 func (c *Counts) acked(level wire.Ack, came time.Time) {
 	if !came.IsZero() {
-		c.acks[level].Since(came)
+		c.Acks(level).Since(came)
 	}
 }
 

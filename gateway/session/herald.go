@@ -17,6 +17,8 @@ import (
 type herald struct {
 	mu      sync.Mutex
 	pending map[channel.Name]channel.Position // before the first record not yet told; one entry a channel
+	stale   bool                              // this node lost its line to the others
+	restale bool                              // somebody has not been told
 	wake    chan struct{}
 	stop    chan struct{}
 	done    sync.WaitGroup
@@ -34,12 +36,42 @@ func (h *herald) close() {
 
 // Heard tells of a record in a channel that somebody listens to; it only enqueues.
 func (sv *Server) Heard(r *channel.Record) {
+	sv.Missed(r.Channel, channel.Position{Epoch: r.At.Epoch, Offset: r.At.Offset - 1, Tag: r.Prev})
+}
+
+// Missed is Heard of records that come after a position, and may have passed by.
+func (sv *Server) Missed(n channel.Name, before channel.Position) {
 	h := &sv.herald
 	h.mu.Lock()
-	if _, known := h.pending[r.Channel]; !known {
-		h.pending[r.Channel] = channel.Position{Epoch: r.At.Epoch, Offset: r.At.Offset - 1, Tag: r.Prev}
+	if known, any := h.pending[n]; !any || known.Epoch == before.Epoch && before.Offset < known.Offset {
+		h.pending[n] = before
 	}
 	h.mu.Unlock()
+	h.kick()
+}
+
+// Stale tells all clients that records may be late, since this node lost its line to the others, or that it has it back
+// and nothing is missing. Who connects meanwhile is told too. It only enqueues.
+func (sv *Server) Stale(stale bool) {
+	h := &sv.herald
+	h.mu.Lock()
+	h.stale, h.restale = stale, true
+	h.mu.Unlock()
+	h.kick()
+}
+
+// greet has a conversation that just opened told, if there is something to tell.
+func (h *herald) greet() {
+	h.mu.Lock()
+	h.restale = h.restale || h.stale
+	tell := h.stale
+	h.mu.Unlock()
+	if tell {
+		h.kick()
+	}
+}
+
+func (h *herald) kick() {
 	select {
 	case h.wake <- struct{}{}:
 	default:
@@ -54,9 +86,14 @@ func (h *herald) run(sv *Server) {
 		case <-h.wake:
 		}
 		h.mu.Lock()
-		pending := h.pending
-		h.pending = make(map[channel.Name]channel.Position)
+		pending, stale, restale := h.pending, h.stale, h.restale
+		h.pending, h.restale = make(map[channel.Name]channel.Position), false
 		h.mu.Unlock()
+		if restale {
+			for _, s := range sv.all() {
+				s.tellStale(stale)
+			}
+		}
 		for n, before := range pending {
 			for _, s := range sv.concerned(n) {
 				s.hear(n, before)
@@ -86,6 +123,17 @@ func (s *Session) hear(n channel.Name, before channel.Position) {
 	}
 	if known, _ := s.enlist(b); known == nil {
 		s.attach(want{sub: b, from: hub.From{After: before}})
+	}
+}
+
+// tellStale tells the client, unless it knows; only the herald calls it, so that the last word stands.
+func (s *Session) tellStale(stale bool) {
+	s.mu.Lock()
+	news := s.greeted && s.stale != stale && (s.phase == open || s.phase == draining)
+	s.stale = s.stale != news // turned over if it is news
+	s.mu.Unlock()
+	if news {
+		s.send(&wire.Message{Type: wire.MsgStale, Stale: stale})
 	}
 }
 

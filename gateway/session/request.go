@@ -377,6 +377,10 @@ func (s *Session) connect(r *wire.Request) {
 			},
 		},
 	})
+	s.mu.Lock()
+	s.greeted = true
+	s.mu.Unlock()
+	s.sv.herald.greet()
 	s.arrive()
 	s.sv.wheel.soon(&s.spoke, s.nextDue(time.Now()))
 	info := s.conn.Info()

@@ -78,6 +78,9 @@ type standing struct {
 	here  bool      // it has entered the presence of being connected
 	bye   bool      // the client said goodbye
 	seats uint64    // numbers given to subscriptions that entered presence
+
+	greeted bool // connected was said
+	stale   bool // the client was told that records may be late
 }
 
 // call is a request under way.

@@ -15,7 +15,7 @@ import (
 const (
 	maxLogs    = 16384       // logs that a committer remembers, in each of two generations
 	maxTrusted = 65536       // logs of services known to be sound, in each of two generations
-	carefulAt  = time.Second // how long it locks and looks first, after others wrote to a channel that it remembered, or an id came again
+	carefulFor = time.Second // how long it locks and looks first, after others wrote to a channel that it remembered, or an id came again
 )
 
 // committer makes true what waits in one queue: the records of the channels that fall to it. It lives on one goroutine.
@@ -63,7 +63,7 @@ func (c *committer) write(batch []request) {
 		b = c.s.newBatch()
 		results, err = c.fill(ctx, w, b, batch, recall)
 		if why := code(err); b.remembered && (why == codeSerialization || why == codeUnique) {
-			c.careful = time.Now().Add(carefulAt)
+			c.careful = time.Now().Add(carefulFor)
 		}
 		recall = false // another try locks first
 		return err

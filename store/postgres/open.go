@@ -45,7 +45,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		s.end()
 		s.closePools()
 		c := config.ConnConfig
-		return nil, fmt.Errorf("Postgres at %s:%d, database %s: %w", c.Host, c.Port, c.Database, err)
+		return nil, fmt.Errorf("database %s of %s:%d: %w", c.Database, c.Host, c.Port, err)
 	}
 	s.start()
 	return s, nil
@@ -69,7 +69,7 @@ func (s *Store) open(ctx context.Context, config *pgxpool.Config) error {
 	if s.pool, err = pgxpool.NewWithConfig(ctx, reading); err != nil {
 		return err
 	}
-	s.reach.make(config.ConnConfig)
+	s.reach.prepare(config.ConnConfig)
 	return nil
 }
 

@@ -30,19 +30,24 @@ type reach struct {
 	away error // why; nil: it answers
 }
 
-func (r *reach) make(c *pgx.ConnConfig) {
+func (r *reach) prepare(c *pgx.ConnConfig) {
 	r.config = c
 	r.lost = make(chan struct{}, 1)
 }
 
-// gone is what is answered while the database is away; nil: it is there as far as is known.
-func (s *Store) gone() error {
+// cause is why the database is away; nil: it is not.
+func (s *Store) cause() error {
 	s.reach.mu.Lock()
 	defer s.reach.mu.Unlock()
-	if s.reach.away == nil {
-		return nil
+	return s.reach.away
+}
+
+// gone is what is answered while the database is away; nil: it is there as far as is known.
+func (s *Store) gone() error {
+	if cause := s.cause(); cause != nil {
+		return fmt.Errorf("%w: Postgres is away: %w", journal.ErrClosed, cause)
 	}
-	return fmt.Errorf("%w: Postgres is away: %w", journal.ErrClosed, s.reach.away)
+	return nil
 }
 
 // lose notes that the database does not answer. Connections that are open lead nowhere, or back in time.
@@ -74,7 +79,7 @@ func (s *Store) watch() {
 		case <-s.ending.Done():
 			return
 		}
-		s.o.Trouble(s.gone())
+		s.o.Trouble(fmt.Errorf("database does not answer, what needs it is refused until it does: %w", s.cause()))
 		for s.probe() != nil {
 			select {
 			case <-tick.C:

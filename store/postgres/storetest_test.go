@@ -42,6 +42,7 @@ func countAt(t testing.TB, dsn, table string) (n int) {
 }
 
 func TestStore(t *testing.T) {
+	schema(t, t.TempDir()) // the server is there before its users come side by side
 	storetest.Run(t, storetest.Dialect{
 		Open: func(dir string, o storetest.Options) (storetest.Store, error) {
 			return Open(context.Background(), schema(t, dir), Options{Clock: o.Clock, Policies: o.Policies, Carry: o.Carry})

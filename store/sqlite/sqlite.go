@@ -10,7 +10,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"carillon/channel"
 	"carillon/journal"
@@ -29,7 +28,7 @@ const (
 
 // Options configure a Store. The zero value works.
 type Options struct {
-	Clock        journal.Clock    // time.Now if nil
+	Clock        journal.Clock    // journal.Steady if nil
 	Policies     journal.Policies // unlimited retention for all if nil
 	Carry        journal.Carry    // nobody is told if nil
 	Stepped      func()           // called after a commit that changed access or erased something; it only enqueues; may be nil
@@ -45,7 +44,7 @@ type Options struct {
 
 func (o *Options) complete() {
 	if o.Clock == nil {
-		o.Clock = time.Now
+		o.Clock = journal.Steady(nil)
 	}
 	if o.Policies == nil {
 		o.Policies = func(channel.Name) channel.Policy { return channel.Policy{Durable: true} }
