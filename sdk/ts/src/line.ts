@@ -203,7 +203,7 @@ export class Line {
         return;
       }
       case "accepted":
-        this.#accepted.add(m.id!);
+        if (this.#calls.has(m.id!)) this.#accepted.add(m.id!); // it may come behind the final reply
         return;
       case "ping":
         return this.#beat();
