@@ -80,6 +80,7 @@ type Member struct {
 	User    string
 	Conn    uint64
 	Since   time.Time
+	Watched bool // of a Shared roster, when it tells of him: somebody watches the channel, on whichever node
 }
 
 // Seen is when a user was last anywhere; Last is zero for one never heard of, or too long ago.
@@ -91,7 +92,7 @@ type Seen struct {
 
 // Roster knows who is in which channel. Several connections of a user are one user. A user who left without being sure
 // stays until the debounce is over, by the roster's clock, and coming back within it changes nothing.
-// The channel "" stands for being connected at all.
+// The channel "" stands for being connected at all. Of several nodes, see Shared.
 type Roster interface {
 	// Enter notes a connection; first tells that the user was not in the channel before.
 	Enter(m Member) (first bool, err error)

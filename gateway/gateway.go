@@ -49,7 +49,7 @@ type Options struct {
 
 // Bounds of the gateway.
 const (
-	readers     = 32               // journal reads at a time
+	readers     = 32               // journal reads at a time, and as many rooms that are tended
 	readTimeout = 5 * time.Second  // of one read
 	sweepEvery  = 20 * time.Second // a ring without subscribers lives between one and two of these
 	roomShards  = 64
@@ -58,7 +58,8 @@ const (
 // Gateway serves sessions: see the package comment. It is made by New and ended by Close.
 type Gateway struct {
 	o       Options
-	crew    *crew
+	crew    *crew // reads pages and rights
+	tenders *crew // of rooms: these may wait for the bus, and nobody who reads waits behind them
 	seed    maphash.Seed
 	shards  [roomShards]roomShard
 	flights flights
@@ -78,7 +79,7 @@ type roomShard struct {
 
 // New starts a gateway.
 func New(o Options) *Gateway {
-	g := &Gateway{o: o, crew: newCrew(readers), seed: maphash.MakeSeed(), hint: make(chan struct{}, 1), stop: make(chan struct{})}
+	g := &Gateway{o: o, crew: newCrew(readers), tenders: newCrew(readers), seed: maphash.MakeSeed(), hint: make(chan struct{}, 1), stop: make(chan struct{})}
 	for i := range g.shards {
 		g.shards[i].rooms = make(map[channel.Name]*room)
 		g.shards[i].listening = make(map[channel.Name]ear)
@@ -109,6 +110,7 @@ func (g *Gateway) Follow(ctx context.Context) error {
 func (g *Gateway) Close() {
 	close(g.stop)
 	g.done.Wait()
+	g.tenders.close()
 	g.crew.close()
 }
 

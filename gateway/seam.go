@@ -73,7 +73,7 @@ func (g *Gateway) tend(n channel.Name, create bool, note func(*room)) {
 	start := !r.busy
 	r.busy = true
 	sh.mu.Unlock()
-	if start && !g.crew.do(func() { g.work(sh, n, r) }) {
+	if start && !g.tenders.do(func() { g.work(sh, n, r) }) {
 		g.refuse(sh, r)
 	}
 }
@@ -140,7 +140,7 @@ func (g *Gateway) refuse(sh *roomShard, r *room) {
 	r.waiting, r.busy = nil, false
 	sh.mu.Unlock()
 	for _, w := range waiting {
-		w.done(channel.Position{}, journal.ErrClosed)
+		w.done(channel.Position{}, publicError(journal.ErrClosed))
 	}
 }
 

@@ -39,7 +39,7 @@ if took > 0 then
   redis.call('HSET', KEYS[2], 'bytes', held)
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
   redis.call('PEXPIRE', KEYS[2], ARGV[3])
-  redis.call(ARGV[4], ARGV[5], '')
+  redis.pcall(ARGV[4], ARGV[5], '') -- a command that lies here must not be told as refused
 end
 return took`
 
