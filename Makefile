@@ -14,10 +14,10 @@ VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 CONCURRENT := $(foreach d,gateway journal bus store client,$(if $(wildcard $(d)),./$(d)/...))
 STATICCHECK := $(GO) tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help fmt lint test race rules bench bench-peers fuzz faults soak build clean
+.PHONY: help fmt lint test race rules bench bench-peers fuzz faults soak build cluster-demo clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 fmt: ## format the Go files
 	@files=$$(scripts/go-files.sh); gofmt -l -w $$files
@@ -61,6 +61,9 @@ soak: ## the runs of hours: tests named TestSoak…
 build: ## bin/carillon
 	@mkdir -p bin
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/carillon ./cmd/carillon
+
+cluster-demo: build ## a cluster behind a proxy, to chat on while its parts are killed and started by keys
+	@CARILLON=bin/carillon scripts/cluster-demo.sh
 
 clean: ## remove what the other targets made
 	rm -rf bin

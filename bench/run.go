@@ -26,7 +26,8 @@ const (
 	lead     = 200 * time.Millisecond // before a schedule begins
 	poll     = 100 * time.Millisecond // for the end of something
 	glance   = 20 * time.Millisecond  // for the end of something short
-	openTime = 2 * time.Minute
+	openTime = 2 * time.Minute        // for all lines to open,
+	openEach = 2 * time.Millisecond   // and for each of them more
 )
 
 func (b *bench) close() {
@@ -64,13 +65,14 @@ func (b *bench) open(ctx context.Context) (*Phase, error) {
 	if err := b.f.order(ctx, order{Do: doOpen, Group: -1, Window: b.c.Load.Window}); err != nil {
 		return nil, err
 	}
-	p, m, err := b.watch(ctx, "open", openTime, glance, func(m *mark) bool { return m.Opening == 0 })
-	if err != nil {
-		return nil, err
-	}
 	want := 0
 	for i := range b.f.groups {
 		want += b.f.groups[i].conns()
+	}
+	most := openTime + time.Duration(want)*openEach
+	p, m, err := b.watch(ctx, "open", most, glance, func(m *mark) bool { return m.Opening == 0 })
+	if err != nil {
+		return nil, err
 	}
 	if m.Open < want {
 		return nil, fmt.Errorf("only %d of %d connections opened: %s", m.Open, want, m.Failure)

@@ -10,7 +10,7 @@ import (
 // Finder searches the rows that services state with their changes. An answer shows every change that was committed before
 // the call.
 type Finder interface {
-	// Find lists rows; a page that ends early has More.
+	// Find lists rows; a page ends early with More at MaxFoundBytes of bodies, but holds at least one row.
 	Find(ctx context.Context, s Search) (Found, error)
 }
 
@@ -25,8 +25,11 @@ type Search struct {
 	Limit         int // 1 to MaxFound; default 50
 }
 
-// MaxFound is how many rows an answer of Find holds at most.
-const MaxFound = 500
+// Bounds of an answer of Find.
+const (
+	MaxFound      = 500 // rows
+	MaxFoundBytes = 1 << 20
+)
 
 // Found is an answer of Find. Before is how many rows of the kind with these terms come before the first of Rows, counted
 // to MaxCounted: with Key it is the place of that row in the order.

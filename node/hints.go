@@ -106,7 +106,7 @@ func (n *Node) openRedis(ctx context.Context, in bus.In) error {
 // names under which they travel. A name never gets another meaning.
 var answers = map[string]error{
 	"reuse": journal.ErrReuse, "unknown": journal.ErrUnknown, "unconfirmed": journal.ErrUnconfirmed, "full": journal.ErrFull,
-	"journal-busy": journal.ErrBusy, "journal-closed": journal.ErrClosed, "damaged": journal.ErrDamaged,
+	"journal-busy": journal.ErrBusy, "journal-unavailable": journal.ErrUnavailable, "journal-closed": journal.ErrClosed, "damaged": journal.ErrDamaged,
 }
 
 // trouble hears of the line to the other nodes, perhaps before there is anybody to tell.

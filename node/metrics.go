@@ -301,9 +301,12 @@ func (m *meters) count(rs []channel.Record) {
 		for i < len(rs) && rs[i].Class == class {
 			i++
 		}
-		m.in[class].Add(uint64(i - first))
+		m.came(class, i-first)
 	}
 }
+
+// came counts records of a class.
+func (m *meters) came(class channel.Class, records int) { m.in[class].Add(uint64(records)) }
 
 // Metrics are the figures of the node.
 func (n *Node) Metrics() *observe.Registry { return n.meters.registry }

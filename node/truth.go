@@ -90,7 +90,7 @@ func (n *Node) openPlain(ctx context.Context, carry journal.Carry) (plain, error
 	o, m := &n.o, n.meters
 	if over := n.hints.redis; over != nil {
 		j, err := redis.Open(ctx, redis.Options{
-			Backbone: over.backbone, Policies: o.Policies, Carry: m.count, MaxIDs: o.IDs, Log: n.log, Commits: m.handed, Batches: m.together,
+			Backbone: over.backbone, Policies: o.Policies, Counted: m.came, MaxIDs: o.IDs, Log: n.log, Commits: m.handed, Batches: m.together,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("redis.url: %w", err)

@@ -28,6 +28,7 @@ const (
 	MaxDelay      = 900  // seconds that spectators are behind
 	MaxClock      = 7200 // seconds that more time can lead to
 	MaxTakebacks  = 50   // offers of a side in a game
+	MaxOffers     = 70   // of a side in a game, takebacks and rematches together
 	MaxMoreTime   = 100  // of a side in a game
 	MaxSeeks      = 5    // of a user
 	MaxOpen       = 1000 // seeks of the lobby

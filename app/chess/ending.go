@@ -137,6 +137,18 @@ func (g *game) rated(m *message, from channel.Name) (o app.Outcome) {
 	return o
 }
 
+// crowded ends a game of a player who plays too many: it would not count for him.
+func (g *game) crowded(m *message, from channel.Name, now int64) (o app.Outcome) {
+	if _, ok := g.side(m.User); !ok || Player(m.User) != from {
+		return refuse(BadRequest).outcome()
+	}
+	if g.phase != playing {
+		return answer(nil)
+	}
+	g.finish(&o, rules.NoResult, abort, now)
+	return o
+}
+
 // fields are what people are told of a change: whole points, of which one is the difference of the others.
 func (c *change) fields(o object) object {
 	before, after := points(c.before.Rating), points(c.after.Rating)

@@ -58,9 +58,9 @@ type agreed struct {
 
 // limits are what a side has used up.
 type limits struct {
-	drawAt    int // moves made at its last draw offer, plus one; 0: none
-	takebacks int
-	moreTime  int
+	drawAt   int // moves made at its last draw offer, plus one; 0: none
+	offers   int // of takebacks, and of rematches after the end
+	moreTime int
 }
 
 // change is what a game did to a rating.
@@ -195,6 +195,8 @@ func (g *game) hear(m *message, from channel.Name, now int64) app.Outcome {
 		return g.create(m, now)
 	case m.Type == "rated" && k == ofPlayer:
 		return g.rated(m, from)
+	case m.Type == "crowded" && k == ofPlayer:
+		return g.crowded(m, from, now)
 	}
 	return fromElsewhere()
 }

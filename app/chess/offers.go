@@ -90,11 +90,11 @@ func (g *game) takeback(k *call, side rules.Color) app.Outcome {
 		return because(Exists, "a takeback is asked for already: wait for the answer, or answer it").outcome()
 	case g.play.Ply() < g.undone(side):
 		return because(NotNow, "you have not moved yet: play on").outcome()
-	case g.limits[side].takebacks >= MaxTakebacks:
+	case g.limits[side].offers >= MaxTakebacks:
 		return because(Full, "you have asked 50 times for a takeback: play on").outcome()
 	}
 	g.offers[takingBack] = of(side)
-	g.limits[side].takebacks++
+	g.limits[side].offers++
 	return g.told(k.now, channel.Record{Body: g.offered("takeback", side, "offered").end()})
 }
 
@@ -152,8 +152,11 @@ func (g *game) rematch(k *call, side rules.Color) app.Outcome {
 		return because(NotNow, "the other has not offered a rematch: offer one").outcome()
 	case !theirs && g.offers[playingAgain] == of(side):
 		return because(Exists, "you have offered a rematch: wait for the answer").outcome()
+	case !theirs && g.limits[side].offers >= MaxOffers:
+		return because(Full, "you have offered 70 times: wait for the other's offer, or send a challenge").outcome()
 	case !theirs:
 		g.offers[playingAgain] = of(side)
+		g.limits[side].offers++
 		return g.told(k.now, channel.Record{Body: g.offered("rematch", side, "offered").end()})
 	}
 	g.offers[playingAgain] = nobodys

@@ -515,7 +515,7 @@ func TestRematchesAreBounded(t *testing.T) {
 	w := newWorld(t)
 	n := w.match(`"base":180`)
 	w.must(0, "ann", n, `{"type":"abort"}`)
-	for range 20 {
+	for range MaxOffers {
 		w.must(0, "ann", n, `{"type":"rematch_offer"}`)
 		w.must(0, "ann", n, `{"type":"rematch_decline"}`)
 	}

@@ -194,14 +194,15 @@ func (p *player) latest(key string, fields object) channel.Record {
 
 func (p *player) logged(o object) channel.Record { return channel.Record{From: p.self, Body: o.end()} }
 
-// begun lists a game. It is the end of all seeks where there is a clock: nobody plays two such at once.
+// begun lists a game. It is the end of all seeks where there is a clock: few would play two such at once.
 func (p *player) begun(m *message, from channel.Name) (o app.Outcome) {
 	id := idOf(from)
 	if m.White == nil || m.Black == nil || p.game(id) >= 0 {
 		return answer(nil)
 	}
-	if len(p.games) >= maxListed {
-		return refuse(Full).outcome()
+	if len(p.games) >= maxListed { // seeks, challenges and rematches that were answered all at once
+		m := message{Type: "crowded", User: m.To}
+		return app.Outcome{Sends: []channel.Command{m.to(from)}}
 	}
 	g := listed{id: id, other: m.Black.User, rating: points(m.Black.Standing.Rating), offer: m.offer}
 	if m.White.User != m.To {

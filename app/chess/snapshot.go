@@ -171,7 +171,7 @@ func (g *game) Snapshot(dst []byte) []byte {
 	for c := range g.agreed.players {
 		dst = number(number(number(dst, g.clock.left[c]), g.clock.quota[c]), g.absent[c])
 		l := g.limits[c]
-		dst = number(number(number(dst, int64(l.drawAt)), int64(l.takebacks)), int64(l.moreTime))
+		dst = number(number(number(dst, int64(l.drawAt)), int64(l.offers)), int64(l.moreTime))
 		if g.changes[c].told {
 			dst = g.changes[c].after.snapshot(g.changes[c].before.snapshot(dst))
 		}

@@ -118,6 +118,17 @@ func checkRows(t *testing.T, open Open) {
 	if _, err := w.s.Find(context.Background(), journal.Search{Service: "svc", Kind: "game", Limit: journal.MaxFound + 1}); err == nil {
 		t.Fatal("found more than is allowed")
 	}
+
+	// A page is no larger than an answer may be, and the next goes on from there.
+	for i := range 4 {
+		large := row(fmt.Sprint("l", i), int64(-i), "large")
+		large.Kind = "large"
+		large.Body = fmt.Appendf(nil, `"%s"`, bytes.Repeat([]byte("x"), journal.MaxFoundBytes/2-100))
+		state(ns[1], large)
+	}
+	check("l0 l1 +", journal.Search{Kind: "large"})
+	check("l0 l1 +", journal.Search{Kind: "large", Terms: []string{"large"}})
+	check("(2) l2 l3 ", journal.Search{Kind: "large", After: after("l1", -1)})
 	if w.s.Tier() == journal.TierDurable {
 		w.reopen(open, dir)
 		check("g1 a3 g3 g4 ", journal.Search{})

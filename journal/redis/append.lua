@@ -8,9 +8,10 @@
 
 local GENERATION = 5 * 60 * 1000 -- ids are gathered in one map for so long, and kept for as long again
 local SLACK = 2000               -- what the age of a sending may be too low, since it travelled after it was written
-local IDLIFE = 4 * GENERATION    -- expiry of a map nobody turns
+local IDLIFE = 36 * GENERATION   -- expiry of a map nobody turns; longer than clocks are set forward
 local REFRESH = 30 * 1000        -- how old an expiry may be before it is set again; expiries are longer by twice this
-local DONE, REUSE, UNKNOWN = '\0', '\1', '\2'
+local TRIM = 16384               -- records dropped in one step at most
+local DONE, REUSE, UNKNOWN, AGAIN = '\0', '\1', '\2', '\3'
 
 local us = clock(ARGV[1])
 local now = math.floor(us / 1000)
@@ -22,19 +23,25 @@ local known, young, fresh, size = {}, nil, {}, 0
 if ids ~= '' then
   local function map(g) return KEYS[2 + g % 3] end
   size = redis.call('HLEN', map(generation))
+  local turned = now < began
+  if turned then
+    -- The clock was set back, by so much at least, and with it what was noted by it.
+    since, began = math.max(since - (began - now), 0), now
+  end
   if now - began >= GENERATION or size >= tonumber(ARGV[3]) then
     local last = began
-    generation, began, size = generation + 1, now, 0
+    generation, began, turned = generation + 1, now, true
     redis.call('UNLINK', map(generation))
-    if now - last >= 2 * GENERATION then
-      -- The young map took nothing after its time, and may have expired.
-      redis.call('UNLINK', map(generation - 1))
+    if size == 0 and now - last >= 2 * GENERATION then
+      -- The young map has expired; nothing entered it after its time.
       since = last + GENERATION + SLACK
     elseif generation > 2 then
       since = last + SLACK
     end
-    redis.call('SET', KEYS[1], struct.pack(CELL, epoch, generation, began, since))
+    redis.call('PEXPIRE', map(generation - 1), IDLIFE)
+    size = 0
   end
+  if turned then redis.call('SET', KEYS[1], struct.pack(CELL, epoch, generation, began, since)) end
   young = map(generation)
   local list = {}
   for i = 1, #ids, 16 do list[#list + 1] = string.sub(ids, i, i + 15) end
@@ -165,7 +172,7 @@ end
 local function trim(stream, m, n, b, a)
   if not (n > 0 and m[OFF] - m[LOW] > n + math.floor(n / 8) or b > 0 and m[SUM] - m[LOWSUM] > b + math.floor(b / 8)
     or a > 0 and now - m[LOWMS] >= a + math.floor(a / 8)) then return end
-  local low = cut(stream, m, now, n, b, a)
+  local low = math.min(cut(stream, m, now, n, b, a), m[LOW] + TRIM)
   if low == m[LOW] then return end
   redis.call('XTRIM', stream, 'MINID', string.format('%.0f-0', low + 1))
   local v = entry(stream, low + 1)
@@ -199,7 +206,7 @@ while arg <= #ARGV do
       first, nextid = known[id], nextid + 16
     end
     if first then
-      outcomes[i] = string.sub(first, 1, 21) == check and DONE .. string.sub(first, 22) or REUSE .. ZERO .. ZERO
+      outcomes[i] = string.sub(first, 1, 21) == check and AGAIN .. string.sub(first, 22) or REUSE .. ZERO .. ZERO
     elseif id and age > 0 and now - age < since then
       outcomes[i] = UNKNOWN .. ZERO .. ZERO
     else

@@ -30,6 +30,7 @@ const (
 	outcomeDone    = 0
 	outcomeReuse   = 1
 	outcomeUnknown = 2
+	outcomeAgain   = 3 // done before
 	outcomeBytes   = 1 + 8 + 8
 )
 
@@ -200,7 +201,11 @@ func (b *batch) deliver(reply []rueidis.RedisMessage) {
 			b.tell(&reply[3+each*i])
 		}
 		for k, e := range g.entries {
-			e.answer(epoch, []byte(outcomes[outcomeBytes*k:outcomeBytes*(k+1)]))
+			outcome := outcomes[outcomeBytes*k : outcomeBytes*(k+1)]
+			if outcome[0] == outcomeDone && b.j.counted != nil {
+				b.j.counted(e.record.Class, 1)
+			}
+			e.answer(epoch, []byte(outcome))
 		}
 	}
 }
@@ -229,7 +234,7 @@ func (b *batch) fail(groups []*group, err error) {
 
 func (e *entry) answer(epoch uint64, outcome []byte) {
 	switch outcome[0] {
-	case outcomeDone:
+	case outcomeDone, outcomeAgain:
 		var at channel.Position
 		if e.record.Class == channel.Logged {
 			at = channel.Position{Epoch: epoch, Offset: binary.BigEndian.Uint64(outcome[1:]), Tag: binary.BigEndian.Uint64(outcome[9:])}

@@ -56,14 +56,14 @@ func away(err error) bool {
 	return !answered && !errors.Is(err, context.Canceled) || answered && begins(refusal.Error(), refusedAway)
 }
 
-// unread is failure for a call that only reads: there is nothing to confirm. A caller who gave up gets his own error.
+// unread is failure for a call that only reads: there is nothing to confirm, so whatever would leave that open says that
+// Redis cannot be reached, and no more. A caller who gave up gets his own error.
 func unread(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	err = failure(err)
-	if errors.Is(err, journal.ErrUnconfirmed) {
-		return fmt.Errorf("%w: %w", journal.ErrUnavailable, err)
+	if named := failure(err); !errors.Is(named, journal.ErrUnconfirmed) {
+		return named
 	}
-	return err
+	return fmt.Errorf("%w: %w", journal.ErrUnavailable, err)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,7 +87,9 @@ func TestAnnounced(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const n, count = channel.Name("room:1"), 200
 			ba, bb := reach(t, url, ""), reach(t, url, "")
-			a, b := begin(t, redis.Options{Backbone: ba}), begin(t, redis.Options{Backbone: bb})
+			var counted atomic.Int64
+			tally := func(_ channel.Class, records int) { counted.Add(int64(records)) }
+			a, b := begin(t, redis.Options{Backbone: ba, Counted: tally}), begin(t, redis.Options{Backbone: bb, Counted: tally})
 			defer a.Close()
 			defer b.Close()
 			h := hear(t, ba, n)
@@ -107,6 +110,9 @@ func TestAnnounced(t *testing.T) {
 				if x.err != nil || x != y {
 					t.Fatalf("record %d: %+v on one node, %+v on the other", i, x, y)
 				}
+			}
+			if c := counted.Load(); c != count {
+				t.Errorf("%d records were made true, and %d counted", count, c)
 			}
 			entry := channel.Record{Channel: n, Class: channel.Latest, From: "ann", Key: "k", Origin: 7, NoEcho: true, Body: []byte("1")}
 			for _, body := range []string{"1", ""} {
@@ -243,7 +249,7 @@ func TestGenerations(t *testing.T) {
 	}{
 		{"steady", 0, []time.Duration{4 * time.Minute, 4 * time.Minute, 4 * time.Minute, 4 * time.Minute}, []bool{true, true, true, false}},
 		{"after a rest", 0, []time.Duration{9 * time.Minute, time.Minute, 5 * time.Minute}, []bool{true, true, false}},
-		{"after a long rest", 0, []time.Duration{11 * time.Minute, time.Minute}, []bool{false, false}},
+		{"after a long rest", 0, []time.Duration{11 * time.Minute, time.Minute, 5 * time.Minute}, []bool{true, true, false}},
 		{"full", 3, []time.Duration{0, time.Second, time.Second, time.Second}, []bool{true, true, true, true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -266,6 +272,36 @@ func TestGenerations(t *testing.T) {
 				if _, err := try(t, j, channel.Record{Channel: "room:1", From: "ann", ID: fmt.Sprint(i), Body: []byte("1")}); err != nil {
 					t.Fatal(err)
 				}
+			}
+		})
+	}
+}
+
+// TestClockSet: a clock that is set does not make a resend a first sending, nor take one for lost that never came.
+func TestClockSet(t *testing.T) {
+	server := servertest.StartRedis(t, servertest.RedisNone...)
+	for name, by := range map[string]time.Duration{"forward": time.Hour, "back": -time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			h := &hand{now: time.Now()}
+			j := begin(t, redis.Options{Backbone: reach(t, server.URL(), name), Clock: h.Now, Policies: forever})
+			defer j.Close()
+			h.add(time.Minute)
+			first := channel.Record{Channel: "room:1", From: "ann", ID: "first", Body: []byte("1")}
+			at, err := try(t, j, first)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.add(by)
+			for _, step := range []time.Duration{20 * time.Second, 2 * time.Minute} {
+				h.add(step)
+				first.Age += step
+				if again, err := try(t, j, first); err != nil || again != at {
+					t.Fatalf("resent after %v: %+v, %v, first %+v", first.Age, again, err, at)
+				}
+			}
+			late := channel.Record{Channel: "room:1", From: "ann", ID: "late", Age: 20 * time.Second, Body: []byte("2")}
+			if got, err := try(t, j, late); err != nil || got.Offset != at.Offset+1 {
+				t.Fatalf("whose first sending was lost on the way: %+v, %v", got, err)
 			}
 		})
 	}

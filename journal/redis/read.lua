@@ -30,9 +30,11 @@ elseif asked ~= ZERO and back then
 end
 
 local reply = {epoch, m[TAG], off, lowtag, low, tag, 0}
-local begin, at, stop = nil, back and last or first, false
+local begin, some, stop = nil, 4, false
 while first <= last and not stop do
-  local count = math.min(128, limit)
+  -- What is read beyond the bytes of the page is read in vain, so it grows with what was found to fit.
+  local count = math.min(some, limit)
+  some = math.min(2 * some, 128)
   local es
   if back then
     es = redis.call('XREVRANGE', stream, string.format('%.0f', last), string.format('%.0f', first), 'COUNT', count)

@@ -46,6 +46,8 @@ type Options struct {
 	Keeps    Persistence      // of the servers, where they do not say; see Open
 	Log      *slog.Logger     // nil: silent
 
+	// Counted hears of records that were made true, by class. Unlike Carry it does not make Redis send them back. May be nil.
+	Counted func(class channel.Class, records int)
 	// How long calls for records took, and how many records each had. May be nil.
 	Commits *observe.Histogram
 	Batches *observe.Sizes
@@ -57,6 +59,7 @@ type Journal struct {
 	clock    journal.Clock
 	policies journal.Policies
 	carry    journal.Carry
+	counted  func(channel.Class, int)
 	log      *slog.Logger
 	keeps    Persistence
 	cells    int // parts with an epoch and ids of their own
@@ -88,7 +91,7 @@ func Open(ctx context.Context, o Options) (*Journal, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	j := &Journal{
-		bone: o.Backbone, clock: o.Clock, policies: o.Policies, carry: o.Carry, log: o.Log,
+		bone: o.Backbone, clock: o.Clock, policies: o.Policies, carry: o.Carry, counted: o.Counted, log: o.Log,
 		commits: o.Commits, batches: o.Batches, cells: 1,
 	}
 	lanes := lanesAlone

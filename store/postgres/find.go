@@ -46,6 +46,7 @@ type finding struct {
 	w     *work
 	q     journal.Search
 	terms []string // the rarest first
+	size  int      // of the bodies found, in bytes
 	found journal.Found
 }
 
@@ -92,8 +93,8 @@ func (f *finding) find(ctx context.Context) error {
 		return err
 	}
 	rows := f.found.Rows
-	if f.found.More = len(rows) > f.q.Limit; f.found.More {
-		f.found.Rows = rows[:f.q.Limit]
+	if len(rows) > f.q.Limit {
+		f.found.Rows, f.found.More = rows[:f.q.Limit], true
 	}
 	if len(rows) == 0 || f.q.Key == "" && f.q.After == nil {
 		return f.w.commit(ctx, f.w.batch())
@@ -152,6 +153,10 @@ func (f *finding) scan(scan func(...any) error) error {
 		return fmt.Errorf("terms of %s %q: %w: %w", f.q.Kind, key, journal.ErrDamaged, err)
 	}
 	r.Key = string(key)
+	if f.size += len(r.Body); f.found.More || f.size > journal.MaxFoundBytes && len(f.found.Rows) > 0 {
+		f.found.More = true // what comes behind is on the next page
+		return nil
+	}
 	f.found.Rows = append(f.found.Rows, r)
 	return nil
 }

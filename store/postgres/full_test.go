@@ -94,7 +94,7 @@ func smallDisk(t *testing.T, server *servertest.Postgres, size string) (dir stri
 	}
 	t.Cleanup(func() {
 		server.Kill()
-		if err := syscall.Unmount(dir, 0); err != nil {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	})

@@ -48,7 +48,7 @@ func TestManyNodes(t *testing.T) {
 	dsn := schema(t, t.TempDir())
 	var nodes []*Store
 	for range count {
-		nodes = append(nodes, openStore(t, dsn, Options{}))
+		nodes = append(nodes, openStore(t, dsn, Options{Patience: slowMachine}))
 	}
 	var mu sync.Mutex
 	answers := map[string]channel.Position{}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"carillon/internal/servertest"
 	"carillon/journal/journaltest"
@@ -104,8 +105,11 @@ func openSchema(t testing.TB, dir string, o journaltest.Options) (journaltest.Jo
 	return openAt(t, schema(t, dir), o)
 }
 
+// slowMachine is the patience of suites that are not about silence: others may be using the machine.
+const slowMachine = 20 * time.Second
+
 func openAt(t testing.TB, dsn string, o journaltest.Options) (journaltest.Journal, func()) {
-	s, err := Open(context.Background(), dsn, Options{Clock: o.Clock, Policies: o.Policies, Carry: o.Carry})
+	s, err := Open(context.Background(), dsn, Options{Clock: o.Clock, Policies: o.Policies, Carry: o.Carry, Patience: slowMachine})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func TestStore(t *testing.T) {
 	schema(t, t.TempDir()) // the server is there before its users come side by side
 	storetest.Run(t, storetest.Dialect{
 		Open: func(dir string, o storetest.Options) (storetest.Store, error) {
-			return Open(context.Background(), schema(t, dir), Options{Clock: o.Clock, Policies: o.Policies, Carry: o.Carry})
+			return Open(context.Background(), schema(t, dir), Options{Clock: o.Clock, Policies: o.Policies, Carry: o.Carry, Patience: slowMachine})
 		},
 		Exec:  func(t testing.TB, dir, text string) int { return execAt(t, schema(t, dir), text) },
 		Count: func(t testing.TB, dir, table string) int { return countAt(t, schema(t, dir), table) },

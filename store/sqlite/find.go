@@ -166,7 +166,7 @@ func (f *finding) rows(found *journal.Found, text string, args ...any) (err erro
 			err = closed
 		}
 	}()
-	for rows.Next() {
+	for size := 0; rows.Next(); {
 		r := channel.Row{Kind: f.q.Kind}
 		var terms string
 		if err := rows.Scan(&r.Key, &r.Rank, &terms, &r.Body); err != nil {
@@ -174,6 +174,10 @@ func (f *finding) rows(found *journal.Found, text string, args ...any) (err erro
 		}
 		if r.Terms, err = parseTerms(terms); err != nil {
 			return fmt.Errorf("terms of %s %q: %w: %w", f.q.Kind, r.Key, journal.ErrDamaged, err)
+		}
+		if size += len(r.Body); size > journal.MaxFoundBytes && len(found.Rows) > 0 {
+			found.More = true
+			break
 		}
 		found.Rows = append(found.Rows, r)
 	}
