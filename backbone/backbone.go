@@ -46,6 +46,7 @@ type Options struct {
 // Backbone is a Redis that answered once. Use Open.
 type Backbone struct {
 	client    rueidis.Client
+	ears      rueidis.Client
 	clustered bool
 	prefix    string
 	node      string
@@ -71,10 +72,15 @@ func Open(ctx context.Context, o Options) (*Backbone, error) {
 	if err != nil {
 		return nil, err
 	}
+	ears, err := dial(ctx, option, o.Log)
+	if err != nil {
+		client.Close()
+		return nil, err
+	}
 	var node [8]byte
 	_, _ = rand.Read(node[:]) // never fails: crypto/rand ends the process instead
 	return &Backbone{
-		client: client, clustered: client.Mode() == rueidis.ClientModeCluster,
+		client: client, ears: ears, clustered: client.Mode() == rueidis.ClientModeCluster,
 		prefix: o.Prefix, node: hex.EncodeToString(node[:]),
 	}, nil
 }
@@ -145,6 +151,10 @@ func starting(err error) bool {
 // Client is the connection to all of Redis; commands of many goroutines share its lines. It ends with Close.
 func (b *Backbone) Client() rueidis.Client { return b.client }
 
+// Ears is a connection of the same kind for Receive alone. Redis lets little wait for a connection that subscribes, and cuts
+// it beyond: large replies would do so to everybody's commands if both went by one.
+func (b *Backbone) Ears() rueidis.Client { return b.ears }
+
 // Clustered tells whether the keys lie on several nodes: then a script may touch one tag alone, and subjects need SPUBLISH.
 func (b *Backbone) Clustered() bool { return b.clustered }
 
@@ -152,4 +162,7 @@ func (b *Backbone) Clustered() bool { return b.clustered }
 func (b *Backbone) Node() string { return b.node }
 
 // Close ends the connections; calls under way get an error.
-func (b *Backbone) Close() { b.client.Close() }
+func (b *Backbone) Close() {
+	b.ears.Close()
+	b.client.Close()
+}

@@ -43,7 +43,11 @@ func encode(f session.Format, r *channel.Record) []byte {
 // brittle runs sessions over real sockets whose MessagePack format panics at a record that says "spoilt"; panicked is
 // told, of a worker and of a reader that wrote alike.
 func brittle(t *testing.T, panicked func(any)) (url string) {
-	var sessions *session.Server
+	url, _ = served(t, panicked)
+	return url
+}
+
+func served(t *testing.T, panicked func(any)) (url string, sessions *session.Server) {
 	var formats []session.Format
 	var encoders []hub.Encode
 	var names []string
@@ -81,7 +85,7 @@ func brittle(t *testing.T, panicked func(any)) (url string) {
 		h.Close()
 		sessions.Close()
 	})
-	return "ws" + strings.TrimPrefix(s.URL, "http")
+	return "ws" + strings.TrimPrefix(s.URL, "http"), sessions
 }
 
 type line struct {
@@ -90,14 +94,19 @@ type line struct {
 	protocol wire.Protocol
 }
 
-func subscriber(t *testing.T, url string, p wire.Protocol) *line {
+func dialled(t *testing.T, url string, p wire.Protocol) *line {
 	t.Helper()
 	conn, _, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{Subprotocols: []string{p.Name}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.CloseNow() })
-	l := &line{t, conn, p}
+	return &line{t, conn, p}
+}
+
+func subscriber(t *testing.T, url string, p wire.Protocol) *line {
+	t.Helper()
+	l := dialled(t, url, p)
 	l.say(wire.Request{Type: wire.ReqConnect, ID: 1})
 	l.say(wire.Request{Type: wire.ReqSubscribe, ID: 2, Channel: "demo:x"})
 	for range 2 {

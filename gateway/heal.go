@@ -122,6 +122,8 @@ func (g *Gateway) heal() {
 	ticker := time.NewTicker(healEvery)
 	defer ticker.Stop()
 	var pause time.Time
+	var left []channel.Name // to be compared after so many troubles
+	var after uint64
 	slow, apart := time.Now().Add(slowRound), time.Now().Add(apartRound)
 	for {
 		select {
@@ -131,17 +133,18 @@ func (g *Gateway) heal() {
 		}
 		now := time.Now()
 		if troubles, any := g.line.unhealed(); any && now.After(pause) {
-			if g.compare(g.names(everyName), look{tables: true}) {
+			if troubles != after {
+				left, after = g.names(everyName), troubles
+			}
+			if left = g.compare(left, look{tables: true}); len(left) == 0 {
 				g.line.heal(troubles)
 				slow = time.Now().Add(slowRound)
 			}
 			pause = time.Now().Add(healPause)
 		}
-		if ears := g.line.takeEars(); len(ears) > 0 && !g.compare(ears, look{}) {
-			for _, n := range ears {
-				if at, listened := g.heard(n); listened && at.IsZero() {
-					g.line.fresh(n)
-				}
+		for _, n := range g.compare(g.line.takeEars(), look{}) {
+			if at, listened := g.heard(n); listened && at.IsZero() {
+				g.line.fresh(n)
 			}
 		}
 		if now.After(apart) {
@@ -188,21 +191,22 @@ type look struct {
 	tables bool // read the tables of Latest records too: no head tells of them
 }
 
-// compare asks the journals for the heads of channels and has read what their rings lack. False: not all could be, and
-// somebody has to try again.
-func (g *Gateway) compare(names []channel.Name, l look) (ok bool) {
+// compare asks the journals for the heads of channels and has read what their rings lack. What could not be compared is
+// left: somebody has to try again.
+func (g *Gateway) compare(names []channel.Name, l look) (left []channel.Name) {
 	byJournal := make(map[Journal][]channel.Name)
 	for _, n := range names {
 		j := g.o.Journal(n)
 		byJournal[j] = append(byJournal[j], n)
 	}
-	ok = true
 	for j, all := range byJournal {
 		for some := range slices.Chunk(all, maxHeads) {
-			ok = g.compareSome(j, some, l) && ok
+			if !g.compareSome(j, some, l) {
+				left = append(left, some...)
+			}
 		}
 	}
-	return ok
+	return left
 }
 
 func (g *Gateway) compareSome(j Journal, ns []channel.Name, l look) bool {

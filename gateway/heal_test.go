@@ -92,6 +92,7 @@ type cluster struct {
 	*Gateway
 	hub    *hub.Hub
 	tape   *tape
+	far    *tape // of the channel distant
 	cursor *hub.Cursor
 
 	mu     sync.Mutex
@@ -99,13 +100,22 @@ type cluster struct {
 	missed []channel.Position
 }
 
-const told = channel.Name("a:b")
+const (
+	told    = channel.Name("a:b")
+	distant = channel.Name("far:b")
+)
 
 func newCluster(t *testing.T, p channel.Policy) *cluster {
-	c := &cluster{tape: &tape{base: channel.Position{Epoch: 1, Tag: 100}}}
+	c := &cluster{tape: &tape{base: channel.Position{Epoch: 1, Tag: 100}}, far: &tape{base: channel.Position{Epoch: 3, Tag: 300}}}
 	c.hub = hub.New([]hub.Encode{func(dst []byte, _ *channel.Record) []byte { return append(dst, 'x') }}, hub.Options{})
 	c.Gateway = New(Options{
-		Hub: c.hub, Journal: func(channel.Name) Journal { return c.tape }, Clock: time.Now, Feed: &ledgered{joined: map[channel.Name]bool{}},
+		Hub: c.hub, Clock: time.Now, Feed: &ledgered{joined: map[channel.Name]bool{}},
+		Journal: func(n channel.Name) Journal {
+			if n == distant {
+				return c.far
+			}
+			return c.tape
+		},
 		Policies: func(channel.Name) channel.Policy { return p }, Heard: func(*channel.Record) {}, Shared: true,
 		Stale: func(stale bool) {
 			c.mu.Lock()
@@ -229,6 +239,38 @@ func TestStaleUntilCompared(t *testing.T) {
 	})
 }
 
+// A journal that stays away does not have all others compared again and again.
+func TestComparedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newCluster(t, channel.DefaultPolicy())
+		defer g.close()
+		joined := make(chan error, 1)
+		g.Join(distant, hub.From{}, func(_ channel.Position, err error) { joined <- err })
+		if err := <-joined; err != nil {
+			t.Fatal(err)
+		}
+		g.far.change(func(j *tape) { j.away = true })
+		before := g.tape.heads
+		g.tape.write(told, "1", 3)
+		g.Trouble(true)
+		g.Trouble(false)
+		time.Sleep(15 * healPause)
+		synctest.Wait()
+		if _, head, _ := g.hub.Head(told); head.Offset != 3 || g.tape.heads != before+1 {
+			t.Fatalf("compared %d times, the ring ends at %d", g.tape.heads-before, head.Offset)
+		}
+		if told := g.told(); !slices.Equal(told, []bool{true}) {
+			t.Fatalf("told %v while a journal is away", told)
+		}
+		g.far.change(func(j *tape) { j.away = false })
+		time.Sleep(2 * healPause)
+		synctest.Wait()
+		if told := g.told(); !slices.Equal(told, []bool{true, false}) {
+			t.Fatalf("told %v after all was compared", told)
+		}
+	})
+}
+
 // What is announced apart from its truth is looked after in a fast round, without any trouble.
 func TestApartChannelsAreCompared(t *testing.T) {
 	for _, durable := range []bool{false, true} {
@@ -291,7 +333,7 @@ func TestHeadsInThousands(t *testing.T) {
 			names[i] = told
 		}
 		g.tape.heads = 0
-		if !g.compare(names, look{}) || g.tape.heads != 3 {
+		if left := g.compare(names, look{}); len(left) > 0 || g.tape.heads != 3 {
 			t.Fatalf("%d questions", g.tape.heads)
 		}
 	})

@@ -108,12 +108,12 @@ func (d *Desk) subscribe(ctx context.Context, subject string, set func(on bool),
 			d.unsubscribe(line, subject)
 			return err
 		})
-		b := d.b.Client().B()
+		b := d.b.Ears().B()
 		command := b.Subscribe().Channel(subject).Build()
 		if d.b.Clustered() {
 			command = b.Ssubscribe().Channel(subject).Build()
 		}
-		_ = d.b.Client().Receive(hooked, command, func(m rueidis.PubSubMessage) { heard(m.Message) })
+		_ = d.b.Ears().Receive(hooked, command, func(m rueidis.PubSubMessage) { heard(m.Message) })
 		set(false)
 		if time.Since(began) > lastWait {
 			wait = firstWait

@@ -98,10 +98,12 @@ func NewFeed(o FeedOptions) *Feed {
 	if f.b.Clustered() {
 		f.unsettled = true
 	} else {
+		f.mu.Lock() // the line runs already
 		l := f.open("")
 		for p := range f.owners {
 			f.owners[p] = l
 		}
+		f.mu.Unlock()
 	}
 	f.work.Go(f.keep)
 	f.work.Go(f.beat)
