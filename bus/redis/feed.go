@@ -17,6 +17,7 @@ import (
 const (
 	DefaultLeaveAfter = 8 * time.Second         // that a subscription outlasts its last Leave, so that coming and going costs nothing
 	JoinTimeout       = 3 * time.Second         // for Redis to confirm a subscription
+	joinDead          = 100 * time.Millisecond  // the same while that Redis cannot be dialled: who joins shall not be held up by it
 	Silence           = 3500 * time.Millisecond // without a heartbeat of our own: then a line is lost
 	beatEvery         = time.Second
 	leaveTick         = time.Second
@@ -195,10 +196,13 @@ func (f *Feed) Join(ctx context.Context, n channel.Name) error {
 		}
 	}
 	s.waiting++
-	ready := s.ready
+	ready, patience := s.ready, JoinTimeout
+	if l := f.owners[s.partition]; l != nil && l.dead {
+		patience = joinDead
+	}
 	f.mu.Unlock()
 
-	timer := time.NewTimer(JoinTimeout)
+	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	var err error
 	select {

@@ -32,6 +32,7 @@ type line struct {
 	session *session // the present connection; nil while there is none
 	rescan  bool     // every subscription of this line has to be looked at
 	busy    bool     // that is being done
+	dead    bool     // it was dialled again since it was lost, in vain
 	fresh   []asking // to be subscribed
 	unasked []asking // to be unsubscribed
 }
@@ -111,6 +112,7 @@ func (l *line) lapse(err error) {
 	f := l.f
 	f.mu.Lock()
 	was := l.session != nil && !l.rescan
+	l.dead = l.session == nil
 	l.session, l.rescan, l.busy = nil, true, false
 	f.unsettled = f.b.Clustered()
 	f.lapses++
@@ -139,7 +141,7 @@ func (l *line) hold() error {
 		return err
 	}
 	l.f.mu.Lock()
-	l.session, l.rescan, l.fresh, l.unasked = s, true, nil, nil // a scan finds what is asked
+	l.session, l.dead, l.rescan, l.fresh, l.unasked = s, false, true, nil, nil // a scan finds what is asked
 	l.f.mu.Unlock()
 	ticker := time.NewTicker(Silence / 16)
 	defer ticker.Stop()
