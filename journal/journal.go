@@ -1,5 +1,6 @@
 // Package journal is the contract of the truth: a journal gives a record its position, once, and never loses what it
-// acknowledged. Implementations are journal/memory and store/sqlite; journal/journaltest is the law they obey.
+// acknowledged. Implementations are journal/memory and journal/redis, store/sqlite and store/postgres; journal/journaltest is
+// the law they obey.
 // A journal knows no socket, no subscriber and no app. Start with Appender.
 package journal
 
