@@ -50,11 +50,12 @@ free_port() {
 # launch NAME [OPTION OF setpriv...] -- COMMAND... runs a part in a session of its own, so that Ctrl-C is ours alone. It
 # dies with this script, however that ends.
 launch() {
-  local name=$1 options=()
+  local name=$1 options=() death=KILL
+  [[ $name != proxy ]] || death=TERM # it ends its workers, which outlive a kill
   shift
   while [[ $1 != -- ]]; do options+=("$1"); shift; done
   shift
-  setsid setpriv "${options[@]}" --pdeathsig KILL "$@" >>"$dir/$name.log" 2>&1 </dev/null &
+  setsid setpriv "${options[@]}" --pdeathsig "$death" "$@" >>"$dir/$name.log" 2>&1 </dev/null &
   pid[$name]=$!
 }
 
@@ -116,7 +117,8 @@ cleanup() {
   [[ $mode == --check ]] || printf '\e[?25h'
   rm -f "$dir/talking"
   local name
-  for name in proxy "${gateways[@]}" "${workers[@]}" listener chat plain; do end "$name" KILL; done
+  end proxy TERM # its workers with it
+  for name in "${gateways[@]}" "${workers[@]}" listener chat plain; do end "$name" KILL; done
   end redis KILL
   end postgres QUIT
   rm -rf "$dir"
