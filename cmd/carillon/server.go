@@ -136,7 +136,7 @@ func (s *server) end(signals <-chan os.Signal) error {
 type ready struct {
 	Event    string   `json:"event"`
 	Mode     string   `json:"mode"`
-	URL      string   `json:"url"`
+	URL      string   `json:"url,omitempty"` // of a node that serves clients
 	Page     string   `json:"page,omitempty"`
 	Internal string   `json:"internal"`
 	Data     string   `json:"data,omitempty"`
@@ -159,8 +159,11 @@ func (s *server) announce() {
 
 func (s *server) internalURL() string { return "http://" + s.node.InternalAddress() + "/" }
 
-// page is the address of the first page.
+// page is the address of the first page; "" of a node that serves no clients.
 func (s *server) page() string {
+	if s.node.URL() == "" {
+		return ""
+	}
 	if s.loaded.Config.TLS.Cert != "" {
 		return "https://" + s.node.Address() + "/"
 	}
