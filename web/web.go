@@ -19,7 +19,7 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
 // places are the applications of the page: every path below them shows the page, which knows what to make of it.
-var places = [...]string{"/chat"}
+var places = [...]string{"/chat", "/chess"}
 
 // Handler serves the page and what it loads; other paths are 404. What has a hash in its name may be kept for ever.
 func Handler() http.Handler {

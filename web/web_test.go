@@ -21,6 +21,7 @@ func get(t *testing.T, path string) *http.Response {
 func TestPages(t *testing.T) {
 	for path, want := range map[string]int{
 		"/": 200, "/chat": 200, "/chat/lobby": 200, "/chat/dm:a::b/7": 200, "/bells.svg": 200, "/bells-unread.svg": 200,
+		"/chess": 200, "/chess/game/vx3x6leuc3llv7zp": 200, "/chess/archive": 200, "/chessboard": 404,
 		"/chats": 404, "/assets/": 404, "/nothing": 404,
 	} {
 		r := get(t, path)

@@ -7,6 +7,13 @@ import { path } from "./router.js";
 
 const shownOfPosition = 8; // characters at its end; the rest is the same for all of a log
 
+/** The channel that the page of an address is about. */
+function channelOf(address: string): string {
+  const [, app, place, id] = address.split("/");
+  if (app === "chess") return place === "game" && id ? `chess:game:${id}` : "chess:lobby";
+  return (app === "chat" && placeOf(address).channel) || lobby;
+}
+
 /** What can be said of this connection in numbers. */
 export function Facts(): JSX.Element {
   const sums = useComputed(() => {
@@ -15,7 +22,7 @@ export function Facts(): JSX.Element {
     return sum;
   });
   beats.value; // as often as the line is measured
-  const name = placeOf(path.value).channel ?? lobby;
+  const name = channelOf(path.value);
   const channel = client.value?.channel(name);
   const position = channel?.position;
   const rows: [string, string][] = [

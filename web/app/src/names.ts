@@ -46,17 +46,26 @@ async function hashed(prefix: string, text: string): Promise<string> {
 
 const maxChannel = 128; // bytes of a channel's name
 
-/** The channel of a user's own list of rooms. */
-export async function listOf(user: string): Promise<string> {
-  const name = "chat:me:" + spell(user);
-  return name.length <= maxChannel ? name : hashed("chat:me:", user);
+/** A user's own channel of a kind, such as `chess:player`. */
+export async function ownChannel(kind: string, user: string): Promise<string> {
+  const name = `${kind}:${spell(user)}`;
+  return name.length <= maxChannel ? name : hashed(`${kind}:`, user);
 }
+
+/** The channel of a user's own list of rooms. */
+export const listOf = (user: string): Promise<string> => ownChannel("chat:me", user);
 
 /** The channel of a conversation of two. */
 export async function directOf(a: string, b: string): Promise<string> {
   const [first, second] = a <= b ? [a, b] : [b, a];
   const name = `chat:dm:${spell(first)}::${spell(second)}`;
   return name.length <= maxChannel ? name : hashed("chat:dm:", `${first} ${second}`);
+}
+
+/** The term that finds a user's rows, such as `player:ann`. */
+export async function termOf(what: string, user: string): Promise<string> {
+  const term = `${what}:${user}`;
+  return new TextEncoder().encode(term).length <= maxChannel ? term : hashed(`${what}:`, user);
 }
 
 const prefix = "chat:";

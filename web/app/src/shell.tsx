@@ -13,7 +13,10 @@ interface Place {
 }
 
 /** The applications there are, in the order of the navigation. */
-const places: readonly Place[] = [{ path: "/chat", name: "Chat", icon: "chat" }];
+const places: readonly Place[] = [
+  { path: "/chat", name: "Chat", icon: "chat" },
+  { path: "/chess", name: "Chess", icon: "chess" },
+];
 
 /** What stands around every application: the wire, the navigation, and who one is. */
 export function Shell({ children }: { children: ComponentChildren }): JSX.Element {

@@ -9,6 +9,8 @@ import { Skeleton } from "./chat/side.js";
 import { sentence } from "./chat/thread.js";
 import { View, ViewContext } from "./chat/view.js";
 import type { Chat } from "./chat/chat.js";
+import type { Live } from "./chess/records.js";
+import { rows as rowsOf } from "./chess/rows.js";
 import { Icon } from "./icons.js";
 import { guest, signIn, signOut } from "./link.js";
 import { nameOf, pathOf } from "./names.js";
@@ -110,6 +112,7 @@ function Tiles({ chat }: { chat: Chat | undefined }): JSX.Element {
   useEffect(() => chat?.directory.watch(), [chat]);
   const rooms = chat?.directory.busiest.value.slice(0, 3) ?? [];
   const mine = chat?.rooms.all.value;
+  const games = useGames();
   return (
     <div class="tiles">
       <a class="tile" href="/chat" onClick={follow}>
@@ -128,8 +131,42 @@ function Tiles({ chat }: { chat: Chat | undefined }): JSX.Element {
           ))}
         </ul>
       </a>
+      <a class="tile" href="/chess" onClick={follow}>
+        <h2>
+          <Icon name="chess" size={20} /> Chess
+        </h2>
+        <p class="small quiet">Clocks, ratings, an archive, spectators</p>
+        <ul class="small">
+          {games.map((g) => (
+            <li key={g.game}>
+              <Icon name="eye" />
+              <bdi class="preview">
+                {nameOf(g.white.user)} – {nameOf(g.black.user)}
+              </bdi>
+              <span class="number quiet">
+                {g.base / 60}+{g.inc}
+              </span>
+            </li>
+          ))}
+        </ul>
+      </a>
     </div>
   );
+}
+
+const gamesShown = 3;
+
+/** Some games going on, looked up once: it is a glimpse, not a lobby. */
+function useGames(): readonly Live[] {
+  const games = useSignal<readonly Live[]>([]);
+  useEffect(() => {
+    if (!guest.value) return;
+    rowsOf<Live>("live", [], { limit: gamesShown }).then(
+      (page) => (games.value = page.rows),
+      () => {}, // without them the tile still leads to the lobby
+    );
+  }, [guest.value]);
+  return games.value;
 }
 
 const figures = [
