@@ -233,7 +233,9 @@ func TestWrongValuesAreSeen(t *testing.T) {
 	f.Metric[0].Histogram.Bucket = append(f.Metric[0].Histogram.Bucket, &dto.Bucket{
 		CumulativeCount: f.Metric[0].Histogram.SampleCount, UpperBound: new(math.Inf(1)),
 	})
-	f.Metric[1].Histogram.Bucket = f.Metric[0].Histogram.Bucket
+	for _, series := range f.Metric[1:] {
+		series.Histogram.Bucket = f.Metric[0].Histogram.Bucket
+	}
 	if err := check(m, f); err != nil {
 		t.Fatal(err)
 	}
