@@ -27,7 +27,8 @@ type Machine struct {
 	Price       float64 // an hour
 }
 
-// Costs are what things cost one core, in microseconds, and memory, in bytes. Measured gives those of docs/benchmarks.md.
+// Costs are what things cost one core, in microseconds, and memory, in bytes. Known gives those that docs/benchmarks.md has, and
+// assumptions for the others.
 type Costs struct {
 	Delivery   float64 // one record to one subscriber, alone in its write
 	Publish    float64 // taking a record in hand at a gateway
@@ -41,8 +42,9 @@ type Costs struct {
 	Spare      float64 // part of everything that is kept free
 }
 
-// Measured are the costs on the machine of docs/benchmarks.md.
-func Measured() Costs {
+// Known are the costs on the machine of docs/benchmarks.md. Publish, Receive, TLS, Append and Copy are assumed: of the order that was
+// seen, but on a busy machine, or of neighbours of what they stand for.
+func Known() Costs {
 	return Costs{
 		Delivery: 7.4, Publish: 35, Receive: 4, Open: 95, Idle: 0.3,
 		Connection: 6.6*1024 + 4.7*1024, TLS: 12 * 1024,

@@ -32,7 +32,7 @@ func TestReckon(t *testing.T) {
 	} {
 		l, m := base, machine
 		c.change(&l, &m)
-		a, err := Reckon(l, m, Measured())
+		a, err := Reckon(l, m, Known())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -40,11 +40,11 @@ func TestReckon(t *testing.T) {
 			t.Errorf("%s: %d gateways, though it takes %d", name, a.Gateways, got)
 		}
 		l.Connections, l.Published = 2*l.Connections, 2*l.Published
-		if b, _ := Reckon(l, m, Measured()); b.Gateways < a.Gateways || b.Redis < a.Redis || b.Egress < a.Egress {
+		if b, _ := Reckon(l, m, Known()); b.Gateways < a.Gateways || b.Redis < a.Redis || b.Egress < a.Egress {
 			t.Errorf("%s: twice the load takes less: %+v, then %+v", name, a, b)
 		}
 	}
-	if _, err := Reckon(base, Machine{}, Measured()); err == nil {
+	if _, err := Reckon(base, Machine{}, Known()); err == nil {
 		t.Error("a machine of nothing is planned with")
 	}
 }

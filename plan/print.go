@@ -28,7 +28,7 @@ type Command struct {
 
 // Help is shown by --help.
 func (*Command) Help() string {
-	return `Reckons gateways, Redis masters, bandwidth and price from the costs in docs/benchmarks.md, and draws lots for what chance decides:
+	return `Reckons gateways, Redis masters, bandwidth and price from what docs/benchmarks.md has and some assumptions, and draws lots for what chance decides:
 how many gateways a record reaches, and how unevenly channels fall on Redis masters. docs/scaling.md explains the model.
 
   carillon plan --connections 10e6 --published 10e6 --audience 1`
@@ -41,7 +41,7 @@ func (c *Command) Run() error {
 	}
 	l := Load{Connections: c.Connections, Published: c.Published, Audience: c.Audience, Payload: c.Payload, Lifetime: c.Lifetime, TLS: c.TLS}
 	m := Machine{Cores: c.Cores, Memory: c.Memory * (1 << 30), Network: c.Network * 1e9, Connections: c.Most, Price: c.Price}
-	a, err := Reckon(l, m, Measured())
+	a, err := Reckon(l, m, Known())
 	if err != nil {
 		return err
 	}

@@ -12,17 +12,15 @@ type header struct {
 	alg, typ     string
 	kid          string
 	hasTyp       bool
-	hasKid       bool
 	badKid       bool   // it is no id of a key
 	neverFollows string // a member that would have the server fetch or trust something
 }
 
 // envelope is a token taken apart; nothing of it is proven.
 type envelope struct {
-	header  *header
-	payload []byte
-	signed  string // what the signature covers
-	seal    string // the signature, as it stands there
+	header *header
+	signed string // what the signature covers
+	seal   string // the signature, as it stands there
 }
 
 var segments = base64.RawURLEncoding.Strict()
@@ -34,8 +32,8 @@ func errForm() error { return refuse(ReasonForm, "its header or payload cannot b
 func takeApart(token string, seen *header, c *claims) (envelope, error) {
 	first, last := strings.IndexByte(token, '.'), strings.LastIndexByte(token, '.')
 	e := envelope{header: seen, signed: token[:last], seal: token[last+1:]}
-	var err error
-	if e.payload, err = segments.DecodeString(token[first+1 : last]); err != nil {
+	payload, err := segments.DecodeString(token[first+1 : last])
+	if err != nil {
 		return e, errForm()
 	}
 	if seen == nil || seen.text != token[:first] {
@@ -43,10 +41,10 @@ func takeApart(token string, seen *header, c *claims) (envelope, error) {
 			return e, err
 		}
 	}
-	if !json.Valid(e.payload) {
+	if !json.Valid(payload) {
 		return e, errForm()
 	}
-	return e, c.find(e.payload)
+	return e, c.find(payload)
 }
 
 func readHeader(text string) (*header, error) {
@@ -72,7 +70,7 @@ func readHeader(text string) (*header, error) {
 		case "kid":
 			var isText bool
 			h.kid, isText = stringOf(raw)
-			h.hasKid, h.badKid = true, !isText || !printable(h.kid, MaxKeyID)
+			h.badKid = !isText || !printable(h.kid, MaxKeyID)
 		}
 		return nil
 	})
