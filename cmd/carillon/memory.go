@@ -10,16 +10,18 @@ import (
 
 // How much garbage a server lets gather, in percent of what lives. Connections are nearly all that lives, and what is hot
 // allocates next to nothing: half of Go's default saves a tenth of the memory of an idle server (measured with 15,000
-// connections: 7.0 KB each in place of 7.9) and costs collections that are rare anyway. While very many connect at once that
-// is not so: each collection scans the stacks of all who are there already, and a third of the work would be collecting.
-// Then more may gather for a moment, and it is given back afterwards. GOGC overrules all of it.
+// connections: 7.0 KB each in place of 7.9) and costs collections that are rare anyway. Two things make them frequent: very many
+// who connect at once, where each collection scans the stacks of all who are there already, and services at work, where a third
+// of a command's time went into collecting. Then so much may gather that there is about one collection a second, and it is
+// given back afterwards. GOGC overrules all of it.
 const (
 	calmPercent  = 50
-	rushPercent  = 400
-	rushGarbage  = 256 << 20 // bytes that a rush may let gather, beyond calmPercent
-	rushLook     = 50 * time.Millisecond
-	rushCycles   = 2  // collections in two looks that make a rush
-	rushOver     = 30 // looks without a collection that end it
+	mostGarbage  = 256 << 20 // bytes that may gather beyond calmPercent
+	mostPercent  = 400
+	look         = 50 * time.Millisecond
+	looks        = 20 // whose collections are counted together: a second's
+	busyCycles   = 2  // collections in a second, or in two looks, from which on more may gather
+	calmLooks    = 60 // without a collection, after which all is given back
 	collections  = "/gc/cycles/automatic:gc-cycles"
 	livingMemory = "/gc/heap/live:bytes"
 )
@@ -33,15 +35,15 @@ func tuneMemory() (end func()) {
 	stop := make(chan struct{})
 	var looking sync.WaitGroup
 	looking.Go(func() {
-		r := rush{calm: true}
-		ticker := time.NewTicker(rushLook)
+		p := pace{percent: calmPercent}
+		ticker := time.NewTicker(look)
 		defer ticker.Stop()
 		for {
 			select {
 			case <-stop:
 				return
 			case <-ticker.C:
-				r.look()
+				p.look()
 			}
 		}
 	})
@@ -51,35 +53,55 @@ func tuneMemory() (end func()) {
 	}
 }
 
-// rush tells whether very much is allocated at the moment.
-type rush struct {
-	calm  bool
-	since int    // looks without a collection
-	seen  uint64 // collections before the last look
-	last  uint64 // collections in the last look
+// pace is how often garbage was collected lately, and what was made of it.
+type pace struct {
+	percent int
+	cycles  uint64        // before the last look; 0: there was none
+	came    [looks]uint64 // in each of the last looks
+	at      int           // of the last one in came
+	quiet   int           // looks since the last collection
 }
 
-func (r *rush) look() {
+func (p *pace) look() {
 	now := []metrics.Sample{{Name: collections}, {Name: livingMemory}}
 	metrics.Read(now)
 	cycles, live := now[0].Value.Uint64(), now[1].Value.Uint64()
-	came := cycles - r.seen
-	first := r.seen == 0
-	both := came + r.last
-	r.seen, r.last = cycles, came
-	switch {
-	case first:
-	case r.calm && both >= rushCycles:
-		r.calm, r.since = false, 0
-		debug.SetGCPercent(max(calmPercent, min(rushPercent, int(rushGarbage*100/(live+1)))))
-	case r.calm:
-	case came > 0:
-		r.since = 0
-	default:
-		if r.since++; r.since == rushOver {
-			r.calm = true
-			debug.SetGCPercent(calmPercent)
+	if p.cycles == 0 {
+		p.cycles = cycles
+		return
+	}
+	before := p.came[p.at]
+	p.at = (p.at + 1) % looks
+	p.came[p.at] = cycles - p.cycles
+	p.cycles = cycles
+	if percent := p.decide(p.came[p.at]+before, live); percent != p.percent {
+		p.percent = percent
+		p.came, p.quiet = [looks]uint64{}, 0 // what comes now is another pace
+		debug.SetGCPercent(percent)
+		if percent == calmPercent {
 			debug.FreeOSMemory()
 		}
 	}
+}
+
+// decide gives the percent from now on. live is in bytes.
+func (p *pace) decide(justNow, live uint64) int {
+	second := uint64(0)
+	for _, n := range p.came {
+		second += n
+	}
+	if p.quiet++; p.came[p.at] > 0 {
+		p.quiet = 0
+	}
+	wanted := p.percent
+	switch {
+	case justNow >= busyCycles:
+		wanted = mostPercent
+	case second >= busyCycles:
+		wanted *= int(min(second, mostPercent/calmPercent))
+	case p.quiet >= calmLooks:
+		return calmPercent
+	}
+	bound := int(mostGarbage*100/(live+1)) / calmPercent * calmPercent // in steps, for each change stops the world
+	return max(calmPercent, min(wanted, mostPercent, bound))
 }
