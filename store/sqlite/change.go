@@ -71,10 +71,10 @@ func (k *commit) change(ctx context.Context, w *writer, b *batchWork, f *fenceSt
 			return err
 		}
 	}
-	if c.Command.ID != "" {
-		w.reply(b, c, st.head)
-	}
 	*res = journal.Result{At: st.head, Version: journal.Version(st.version)}
+	if c.Command.ID != "" {
+		return w.reply(b, c, st.head)
+	}
 	return nil
 }
 
@@ -153,9 +153,14 @@ func (b *batchWork) flushPack(st *logWork) {
 }
 
 // reply notes what a command with an id is told whenever it comes again.
-func (w *writer) reply(b *batchWork, c *journal.Change, at channel.Position) {
+func (w *writer) reply(b *batchWork, c *journal.Change, at channel.Position) error {
 	key := w.s.identity.Key(c.Channel, c.Command.User, c.Command.ID)
 	hash := channel.BodyHash(c.Command.Body)
-	b.replies = append(b.replies, key[:], hash[:], c.Command.Binary, int64(at.Offset), int64(at.Tag), b.now.UnixMilli(),
+	if _, twice := b.fresh[key]; twice {
+		return errTwice
+	}
+	b.asked = append(b.asked, key)
+	b.ids = append(b.ids, b.newID(w, key), key[:], hash[:], c.Command.Binary, int64(at.Offset), int64(at.Tag), b.now.UnixMilli(),
 		c.Reply.Code, c.Reply.Body)
+	return nil
 }

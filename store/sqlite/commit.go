@@ -25,10 +25,12 @@ type batchWork struct {
 	records []channel.Record      // to be carried, in order
 	rows    []any                 // of records, as all below are of the table they are named after
 	ids     []any
+	fresh   map[store.IDKey]int64 // numbers of ids
+	asked   []store.IDKey         // those of commands
+	placed  int                   // ids that got their place
 	logs    map[channel.Name]*logWork
 	order   []*logWork // of logs
 
-	replies  []any
 	commands []any
 	access   []any
 	sends    []any
@@ -74,7 +76,7 @@ func (w *writer) transact(ctx context.Context, batch []request) (b *batchWork, c
 
 func (w *writer) newBatch() *batchWork {
 	return &batchWork{now: w.s.o.Clock(), logs: map[channel.Name]*logWork{}, latest: map[tableKey]entryRow{},
-		fences: map[fenceKey]*fenceState{}, touched: map[fenceKey]*fenceState{}, stated: map[rowKey]*channel.Row{}}
+		fences: map[fenceKey]*fenceState{}, touched: map[fenceKey]*fenceState{}, fresh: map[store.IDKey]int64{}, stated: map[rowKey]*channel.Row{}}
 }
 
 // settle remembers what a batch made true.
@@ -88,10 +90,14 @@ func (w *writer) settle(b *batchWork) {
 		w.fences[k] = *st
 	}
 	w.forgetTables()
+	w.settleIDs(b)
 }
 
 // fill runs inside the transaction.
 func (w *writer) fill(ctx context.Context, b *batchWork, batch []request) error {
+	if err := w.recallIDs(ctx); err != nil {
+		return err
+	}
 	if err := w.place(ctx, b, batch); err != nil {
 		return err
 	}
@@ -104,13 +110,16 @@ func (w *writer) fill(ctx context.Context, b *batchWork, batch []request) error 
 	if err := w.keepSnapshots(ctx, b); err != nil {
 		return err
 	}
-	if added := (len(b.ids) + len(b.replies)) / w.addIDs.width; added > 0 {
-		if err := w.oldIDs.forget(ctx, b.now.Add(-store.IDsKept), b.now, 2*added); err != nil {
+	if added := len(b.fresh); added > 0 {
+		if err := w.placeIDs(ctx, b, 2*added); err != nil {
+			return err
+		}
+		if err := w.forgetOldIDs(ctx, b.now, 2*added); err != nil {
 			return err
 		}
 	}
 	if added := len(b.steps) / w.service.addSteps.width; added > 0 {
-		if err := w.oldSteps.forget(ctx, b.now.Add(-journal.TrailKept), b.now, 2*added); err != nil {
+		if _, _, err := w.oldSteps.forget(ctx, b.now.Add(-journal.TrailKept), b.now, 2*added); err != nil {
 			return err
 		}
 	}
@@ -127,11 +136,14 @@ func (w *writer) fill(ctx context.Context, b *batchWork, batch []request) error 
 
 // insert writes the rows of a batch, many with a statement.
 func (w *writer) insert(ctx context.Context, b *batchWork) error {
+	if err := w.unused(ctx, b); err != nil {
+		return err
+	}
 	for _, rows := range [...]struct {
 		into *many
 		args []any
 	}{
-		{&w.addRows, b.rows}, {&w.addIDs, b.ids}, {&w.service.addReplies, b.replies}, {&w.service.addCommands, b.commands},
+		{&w.addRows, b.rows}, {&w.ids.add, b.ids}, {&w.service.addCommands, b.commands},
 		{&w.service.addAccess, b.access}, {&w.service.addSends, b.sends}, {&w.service.addSteps, b.steps},
 	} {
 		if err := rows.into.exec(ctx, rows.args); err != nil {
@@ -193,7 +205,7 @@ func (w *writer) placeRecord(ctx context.Context, b *batchWork, q *request) (res
 	}
 	if r.ID != "" {
 		b.known[q.id] = first{hash: q.hash, binary: r.Binary, at: r.At}
-		b.ids = append(b.ids, q.id[:], q.hash[:], r.Binary, int64(r.At.Offset), int64(r.At.Tag), b.now.UnixMilli())
+		b.ids = append(b.ids, b.newID(w, q.id), q.id[:], q.hash[:], r.Binary, int64(r.At.Offset), int64(r.At.Tag), b.now.UnixMilli(), 0, nil)
 	}
 	return result{at: r.At}, nil
 }

@@ -21,25 +21,18 @@ type first struct {
 // known reads back the ids of a batch that were committed before.
 func (w *writer) known(ctx context.Context, batch []request) (map[store.IDKey]first, error) {
 	known := map[store.IDKey]first{}
-	keys := make([]any, 0, len(batch))
+	var keys []store.IDKey
 	for i := range batch {
 		if batch[i].call == nil && batch[i].record.ID != "" {
-			keys = append(keys, batch[i].id[:])
+			keys = append(keys, batch[i].id)
 		}
 	}
-	err := w.findIDs.query(ctx, keys, func(scan func(...any) error) error {
-		var key, hash []byte
-		var f first
-		var offset, tag int64
-		if err := scan(&key, &hash, &f.binary, &offset, &tag); err != nil {
-			return err
-		}
-		copy(f.hash[:], hash)
+	err := w.findIDs(ctx, keys, func(k store.IDKey, a *store.Answered, offset, tag int64) {
+		f := first{hash: a.Hash, binary: a.Binary}
 		if offset > 0 { // a Latest record has none
 			f.at = w.s.identity.Position(offset, tag)
 		}
-		known[store.IDKey(key)] = f
-		return nil
+		known[k] = f
 	})
 	return known, err
 }
@@ -63,21 +56,26 @@ func (q *request) resend(known map[store.IDKey]first) (at channel.Position, sett
 
 // aging is a table whose rows stand in the order in which they came, and go when they are old.
 type aging struct {
-	drop, first *sql.Stmt // the first of all rows at most, if older than a time (ms); the time of the first
+	drop, first *sql.Stmt // the first of all rows at most, if older than a time (ms); number and time of the first
 	oldest      int64     // ms; too low is harmless
 }
 
-// forget drops rows older than limit: the first max of all at most, so twice as many as a batch adds are enough to keep up.
-func (a *aging) forget(ctx context.Context, limit, now time.Time, max int) error {
+// forget drops rows older than limit: the first max of all at most, so twice as many as a batch adds are enough to keep up. It
+// tells how many went, and the number of the first that is left; 0: there is none.
+func (a *aging) forget(ctx context.Context, limit, now time.Time, max int) (dropped, first int64, err error) {
 	if a.oldest > limit.UnixMilli() {
-		return nil
+		return 0, 0, nil
 	}
-	if _, err := a.drop.ExecContext(ctx, max, limit.UnixMilli()); err != nil {
-		return err
+	res, err := a.drop.ExecContext(ctx, max, limit.UnixMilli())
+	if err != nil {
+		return 0, 0, err
+	}
+	if dropped, err = res.RowsAffected(); err != nil {
+		return 0, 0, err
 	}
 	// The oldest row tells when to come back; an empty table has to wait for its first.
 	oldest := now.UnixMilli()
-	err := scanOne(a.first.QueryRowContext(ctx), &oldest)
+	err = scanOne(a.first.QueryRowContext(ctx), &first, &oldest)
 	a.oldest = oldest
-	return err
+	return dropped, first, err
 }

@@ -16,8 +16,7 @@ func OpenMemory(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.committer.Add(1)
-	go w.run()
+	s.work(w)
 	return s, nil
 }
 

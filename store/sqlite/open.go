@@ -41,9 +41,16 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.committer.Add(1)
-	go w.run()
+	s.work(w)
 	return s, nil
+}
+
+// work begins to commit, and to fill the filter beside it.
+func (s *Store) work(w *writer) {
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.committer.Go(w.run)
+	s.loading.Go(func() { s.loadFilter(ctx) })
 }
 
 // Exists tells whether a folder holds a journal.
@@ -137,6 +144,7 @@ func (s *Store) connect(ctx context.Context, writing, reading string) (err error
 	if s.identity, err = loadIdentity(ctx, s.writing); err != nil {
 		return err
 	}
+	s.ids.filter.begun = s.o.Clock()
 	if s.reading, err = sql.Open("sqlite", reading); err != nil {
 		return err
 	}

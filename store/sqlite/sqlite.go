@@ -74,6 +74,7 @@ type Store struct {
 	anchor   *sql.Conn // of a database in memory
 	pages    pageStatements
 	services serviceReads
+	ids      idPlaces
 	gate     gate
 
 	mu           sync.Mutex
@@ -84,6 +85,8 @@ type Store struct {
 	shut      atomic.Bool // reads are refused
 	wake      chan struct{}
 	committer sync.WaitGroup
+	loading   sync.WaitGroup
+	stop      context.CancelFunc // of loading
 	closing   sync.Once
 	closeErr  error
 }
@@ -225,6 +228,10 @@ func (s *Store) Close() error {
 		s.signal()
 		s.mu.Unlock()
 		s.committer.Wait()
+		if s.stop != nil {
+			s.stop()
+		}
+		s.loading.Wait()
 		s.shut.Store(true)
 		s.closeErr = s.closeAll()
 	})

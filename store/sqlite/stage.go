@@ -13,28 +13,26 @@ func (s *Store) Seen(ctx context.Context, cs []channel.Command) ([]journal.Known
 	if s.shut.Load() {
 		return nil, journal.ErrClosed
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	seen := store.NewSeen(&s.identity, cs)
-	keys := make([]any, len(seen.Keys()))
-	for i, k := range seen.Keys() {
-		keys[i] = k[:]
-	}
-	v, err := s.view(ctx)
-	if err != nil {
-		return nil, s.readError("ids of commands", err)
-	}
-	defer v.end()
-	err = v.many(&s.services.ids, keys, func(scan func(...any) error) error {
-		var k store.Answered
-		var key, hash []byte
-		var offset, tag int64
-		if err := scan(&key, &hash, &k.Binary, &offset, &tag, &k.Reply.Code, &k.Reply.Body); err != nil {
-			return err
+	var v *view // for those that are to be read: most ids are new, and then there are none
+	query := func(m *many, args []any, row func(func(...any) error) error) (err error) {
+		if v == nil {
+			if v, err = s.view(ctx); err != nil {
+				return err
+			}
 		}
-		copy(k.Hash[:], hash)
-		k.Reply.At = s.identity.Position(offset, tag)
-		seen.Found(store.IDKey(key), &k)
-		return nil
+		return v.many(m, args, row)
+	}
+	err := s.ids.find(seen.Keys(), &s.services.ids, query, func(k store.IDKey, a *store.Answered, offset, tag int64) {
+		a.Reply.At = s.identity.Position(offset, tag)
+		seen.Found(k, a)
 	})
+	if v != nil {
+		v.end()
+	}
 	if err != nil {
 		return nil, s.readError("ids of commands", err)
 	}

@@ -15,8 +15,8 @@ type serviceStatements struct {
 	lookTable                                   *sql.Stmt
 	findRow, addRow, dropRow, addTerm, dropTerm *sql.Stmt
 
-	addReplies, addCommands, addAccess, addSends, addSteps, addLatest many
-	moveMachines, dropKeys, dropSends                                 many
+	addCommands, addAccess, addSends, addSteps, addLatest many
+	moveMachines, dropKeys, dropSends                     many
 }
 
 func (p *serviceStatements) prepare(ctx context.Context, w *writer) error {
@@ -48,7 +48,6 @@ func (p *serviceStatements) prepare(ctx context.Context, w *writer) error {
 		}
 	}
 	for m, text := range map[*many][2]string{
-		&p.addReplies:  {"INSERT INTO ids (key, hash, binary, offset, tag, at, code, reply) VALUES %rows%", "(?,?,?,?,?,?,?,?)"},
 		&p.addCommands: {"INSERT INTO commands (channel, first, last, seal, body) VALUES %rows%", "(?,?,?,?,?)"},
 		&p.addAccess: {`INSERT INTO access (channel, user, rights, version) VALUES %rows%
 			ON CONFLICT (channel, user) DO UPDATE SET rights = excluded.rights, version = excluded.version`, "(?,?,?,?)"},
@@ -75,7 +74,9 @@ type serviceReads struct {
 	table, entries                       *sql.Stmt
 	machine, newest, snapshots, commands *sql.Stmt
 	fence, fences, sends, timers, steps  *sql.Stmt
-	ids, rights                          many
+	places                               *sql.Stmt
+	ids                                  idReads
+	rights                               many
 }
 
 func (p *serviceReads) prepare(ctx context.Context, db *sql.DB) (err error) {
@@ -91,13 +92,14 @@ func (p *serviceReads) prepare(ctx context.Context, db *sql.DB) (err error) {
 		&p.sends: `SELECT ticket, source, version, place, target, binary, body FROM sends
 			WHERE shard = ? AND ticket > ? ORDER BY ticket LIMIT ?`,
 		&p.timers: "SELECT name, version, wake FROM channels WHERE shard = ? AND wake IS NOT NULL ORDER BY wake LIMIT ?",
+		&p.places: "SELECT key FROM id_places WHERE key > ? ORDER BY key LIMIT ?",
 		&p.steps:  "SELECT first, last, time, body FROM steps WHERE shard = ? AND last > ? ORDER BY last LIMIT ?",
 	} {
 		if *stmt, err = db.PrepareContext(ctx, text); err != nil {
 			return err
 		}
 	}
-	if p.ids, err = prepareMany(ctx, db, "SELECT key, hash, binary, offset, tag, code, reply FROM ids WHERE key IN (%rows%)", "?"); err != nil {
+	if err = p.ids.prepare(ctx, db); err != nil {
 		return err
 	}
 	p.rights, err = prepareMany(ctx, db, `WITH g (name, user) AS (VALUES %rows%)
@@ -108,7 +110,7 @@ func (p *serviceReads) prepare(ctx context.Context, db *sql.DB) (err error) {
 
 func (p *serviceReads) close() {
 	for _, stmt := range []*sql.Stmt{p.table, p.entries, p.machine, p.newest, p.snapshots, p.commands, p.fence, p.fences,
-		p.sends, p.timers, p.steps} {
+		p.sends, p.timers, p.steps, p.places} {
 		if stmt != nil {
 			_ = stmt.Close()
 		}

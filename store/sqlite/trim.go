@@ -6,7 +6,6 @@ import (
 
 	"carillon/channel"
 	"carillon/journal"
-	"carillon/store"
 )
 
 // trim drops the oldest records of a log that are beyond its retention, keepRows at most; the next commit goes on. The newest
@@ -47,10 +46,16 @@ func (w *writer) trim(ctx context.Context, n channel.Name, st *logState, now tim
 func (w *writer) housekeep(ctx context.Context) {
 	b := w.newBatch()
 	_, err := w.inTransaction(ctx, func() error {
-		if err := w.oldIDs.forget(ctx, b.now.Add(-store.IDsKept), b.now, keepRows); err != nil {
+		if err := w.recallIDs(ctx); err != nil {
 			return err
 		}
-		if err := w.oldSteps.forget(ctx, b.now.Add(-journal.TrailKept), b.now, keepRows); err != nil {
+		if err := w.placeIDs(ctx, b, keepRows); err != nil {
+			return err
+		}
+		if err := w.forgetOldIDs(ctx, b.now, keepRows); err != nil {
+			return err
+		}
+		if _, _, err := w.oldSteps.forget(ctx, b.now.Add(-journal.TrailKept), b.now, keepRows); err != nil {
 			return err
 		}
 		if err := w.sweep(ctx, b); err != nil {

@@ -28,19 +28,21 @@ type writer struct {
 	s    *Store
 	conn *sql.Conn
 
-	begin, commit, rollback          *sql.Stmt
-	findLog, lastLog, lastTag        *sql.Stmt
-	surplus, drop, sweepLogs         *sql.Stmt
-	findIDs, addIDs, addRows, moveTo many
-	stmts                            []**sql.Stmt // those prepared, to be closed
-	manies                           []*many
+	begin, commit, rollback    *sql.Stmt
+	findLog, findLast, lastTag *sql.Stmt
+	surplus, drop, sweepLogs   *sql.Stmt
+	addRows, moveTo            many
+	stmts                      []**sql.Stmt // those prepared, to be closed
+	manies                     []*many
 
 	service serviceStatements
+	ids     idStatements
 
 	cache
-	oldIDs, oldSteps aging
-	sweptTo          int64 // id of the channel that housekeeping saw last
-	erased           bool  // the log file holds what was erased
+	placing  placing
+	oldSteps aging
+	sweptTo  int64 // id of the channel that housekeeping saw last
+	erased   bool  // the log file holds what was erased
 }
 
 // cache is what the committer remembers as of the last commit; a failed one empties it.
@@ -50,7 +52,7 @@ type cache struct {
 	fences  map[fenceKey]fenceState
 	tables  map[int64]*store.Table // by the id of the channel
 	entries int                    // of tables, about
-	lastID  int64                  // highest id of a channel; 0: not known
+	lastLog int64                  // highest id of a channel; 0: not known
 }
 
 func newCache() cache {
@@ -75,12 +77,10 @@ func (w *writer) connect(ctx context.Context) (err error) {
 		&w.rollback: "ROLLBACK",
 		&w.findLog: `SELECT id, head, tag, oldest, oldest_tag, bytes, last, rev, version, commanded, ifnull(shard, 0), ifnull(wake, 0)
 			FROM channels WHERE name = ?`,
-		&w.lastLog:        "SELECT ifnull(max(id), 0) FROM channels",
+		&w.findLast:       "SELECT ifnull(max(id), 0) FROM channels",
 		&w.lastTag:        "SELECT tag FROM records WHERE channel = ? AND offset = ?",
-		&w.oldIDs.drop:    "DELETE FROM ids WHERE seq IN (SELECT seq FROM ids ORDER BY seq LIMIT ?) AND at < ?",
-		&w.oldIDs.first:   "SELECT at FROM ids ORDER BY seq LIMIT 1",
 		&w.oldSteps.drop:  "DELETE FROM steps WHERE seq IN (SELECT seq FROM steps ORDER BY seq LIMIT ?) AND time < ?",
-		&w.oldSteps.first: "SELECT time FROM steps ORDER BY seq LIMIT 1",
+		&w.oldSteps.first: "SELECT seq, time FROM steps ORDER BY seq LIMIT 1",
 		&w.surplus:        "SELECT offset, tag, time, length(body) FROM records WHERE channel = ? AND offset > ? ORDER BY offset LIMIT ?",
 		&w.drop:           "DELETE FROM records WHERE channel = ? AND offset <= ?",
 		&w.sweepLogs:      "SELECT name, id, head > oldest, rev > 0 FROM channels WHERE id > ? ORDER BY id LIMIT ?",
@@ -90,8 +90,6 @@ func (w *writer) connect(ctx context.Context) (err error) {
 		}
 	}
 	for m, text := range map[*many][2]string{
-		&w.findIDs: {"SELECT key, hash, binary, offset, tag FROM ids WHERE key IN (%rows%)", "?"},
-		&w.addIDs:  {"INSERT INTO ids (key, hash, binary, offset, tag, at) VALUES %rows%", "(?,?,?,?,?,?)"},
 		&w.addRows: {"INSERT INTO records (channel, offset, tag, seal, time, sender, binary, body) VALUES %rows%", "(?,?,?,?,?,?,?,?)"},
 		&w.moveTo: {`INSERT INTO channels (id, name, head, tag, oldest, oldest_tag, bytes, last, rev) VALUES %rows%
 			ON CONFLICT (id) DO UPDATE SET ` + movedColumns, "(?,?,?,?,?,?,?,?,?)"},
@@ -99,6 +97,9 @@ func (w *writer) connect(ctx context.Context) (err error) {
 		if err := w.prepareMany(ctx, m, text); err != nil {
 			return err
 		}
+	}
+	if err := w.ids.prepare(ctx, w); err != nil {
+		return err
 	}
 	return w.service.prepare(ctx, w)
 }
@@ -162,7 +163,6 @@ func (w *writer) disconnect() {
 
 // run commits until the store is closed and nothing waits.
 func (w *writer) run() {
-	defer w.s.committer.Done()
 	ctx := context.Background() // a commit is never cut short
 	housekeeping := time.NewTicker(tick)
 	defer housekeeping.Stop()
@@ -284,7 +284,8 @@ func (w *writer) inTransaction(ctx context.Context, f func() error) (certain boo
 	defer func() {
 		if err != nil {
 			w.cache = newCache()
-			w.oldIDs.oldest, w.oldSteps.oldest = 0, 0
+			w.oldSteps.oldest = 0
+			w.forgetIDs()
 		}
 	}()
 	w.s.gate.write()
@@ -383,13 +384,13 @@ func (w *writer) enroll(ctx context.Context, st *logWork) error {
 	if st.id != 0 {
 		return nil
 	}
-	if w.lastID == 0 {
-		if err := w.lastLog.QueryRowContext(ctx).Scan(&w.lastID); err != nil {
+	if w.lastLog == 0 {
+		if err := w.findLast.QueryRowContext(ctx).Scan(&w.lastLog); err != nil {
 			return err
 		}
 	}
-	w.lastID++
-	st.id = w.lastID
+	w.lastLog++
+	st.id = w.lastLog
 	return nil
 }
 
