@@ -1,6 +1,9 @@
 package web_test
 
 import (
+	"bytes"
+	"compress/gzip"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -48,5 +51,39 @@ func TestAssets(t *testing.T) {
 		if strings.HasPrefix(l[1], "/assets/") && !strings.Contains(r.Header.Get("Cache-Control"), "immutable") {
 			t.Errorf("%s may not be kept for ever", l[1])
 		}
+	}
+}
+
+// TestPacked: whoever takes gzip gets the same files in it and is told so, whoever does not gets them as they are; only what
+// is there can be had, and no error may be kept for ever.
+func TestPacked(t *testing.T) {
+	ask := func(path, accept string) *http.Response {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, path, nil)
+		r.Header.Set("Accept-Encoding", accept)
+		web.Handler().ServeHTTP(w, r)
+		return w.Result()
+	}
+	page, _ := io.ReadAll(ask("/", "").Body)
+	script := regexp.MustCompile(`src="([^"]+)"`).FindSubmatch(page)[1]
+	style := regexp.MustCompile(`href="([^"]+\.css)"`).FindSubmatch(page)[1]
+	for _, path := range []string{"/", "/chess", "/chat/lobby", string(script), string(style), "/bells.svg"} {
+		plain, packed := ask(path, "br, gzip;q=0"), ask(path, "br;q=1.0, GZIP;q=0.8, *;q=0.1")
+		want, _ := io.ReadAll(plain.Body)
+		got, _ := io.ReadAll(packed.Body)
+		z, err := gzip.NewReader(bytes.NewReader(got))
+		if err != nil || packed.Header.Get("Content-Encoding") != "gzip" || plain.Header.Get("Content-Encoding") != "" {
+			t.Fatalf("%s: packed as %q (%v), plain as %q", path, packed.Header.Get("Content-Encoding"), err, plain.Header.Get("Content-Encoding"))
+		}
+		if text, err := io.ReadAll(z); err != nil || !bytes.Equal(text, want) || len(want) == 0 {
+			t.Errorf("%s: what is packed (%v) is not what is there", path, err)
+		}
+		for _, h := range []string{"Content-Type", "Cache-Control", "Content-Security-Policy", "Vary"} {
+			if a, b := plain.Header.Get(h), packed.Header.Get(h); a != b || a == "" {
+				t.Errorf("%s: %s is %q plain and %q packed", path, h, a, b)
+			}
+		}
+	}
+	if r := ask("/assets/gone.js", "gzip"); r.StatusCode != 404 || r.Header.Get("Content-Encoding") != "" || strings.Contains(r.Header.Get("Cache-Control"), "immutable") {
+		t.Errorf("a file that is gone: status %d, headers %v; want a 404 that nobody keeps", r.StatusCode, r.Header)
 	}
 }

@@ -1,8 +1,7 @@
 import { useComputed } from "@preact/signals";
 import type { JSX } from "preact";
-import { lobby } from "./chat/chat.js";
 import { beats, client, frames, hello, state } from "./link.js";
-import { placeOf } from "./names.js";
+import { lobby, placeOf } from "./names.js";
 import { path } from "./router.js";
 
 const shownOfPosition = 8; // characters at its end; the rest is the same for all of a log

@@ -70,6 +70,9 @@ export async function termOf(what: string, user: string): Promise<string> {
 
 const prefix = "chat:";
 
+/** The room where everybody meets; the first one to come opens it. */
+export const lobby = "chat:lobby";
+
 /** The address of a room, and of a message in it. */
 export function pathOf(channel: string, offset?: number): string {
   return "/chat/" + channel.slice(prefix.length) + (offset ? `/${offset}` : "");

@@ -2,10 +2,9 @@ import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
 import { Avatar } from "./avatar.js";
-import { chat as chatNow, lobby } from "./chat/chat.js";
+import { chat as chatNow } from "./chat/chat.js";
 import { Foot } from "./chat/foot.js";
 import { Scroll } from "./chat/scroll.js";
-import { Skeleton } from "./chat/side.js";
 import { sentence } from "./chat/thread.js";
 import { View, ViewContext } from "./chat/view.js";
 import type { Chat } from "./chat/chat.js";
@@ -13,8 +12,12 @@ import type { Live } from "./chess/records.js";
 import { rows as rowsOf } from "./chess/rows.js";
 import { Icon } from "./icons.js";
 import { guest, signIn, signOut } from "./link.js";
-import { nameOf, pathOf } from "./names.js";
+import { lobby, nameOf, pathOf } from "./names.js";
 import { follow } from "./router.js";
+import { Skeleton } from "./skeleton.js";
+import "./style/chat.css";
+import "./style/thread.css";
+import "./style/start.css";
 
 const birds = ["Wren", "Heron", "Finch", "Plover", "Swift", "Lark", "Robin", "Siskin", "Kestrel", "Dipper", "Curlew", "Linnet"];
 

@@ -1,6 +1,6 @@
 import { connect, createServer } from "node:net";
 import { once } from "node:events";
-import { after, before } from "node:test";
+import { after, afterEach, before } from "node:test";
 import { chromium as playwright } from "playwright-core";
 import { chromium, Server } from "./server.mjs";
 
@@ -15,6 +15,8 @@ export function stage() {
     s.browser = await playwright.launch({ executablePath: chromium, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
     await s.server.start();
   });
+  // Whoever stays would go on asking and drawing while the next test runs.
+  afterEach(() => Promise.all((s.browser?.contexts() ?? []).map((c) => c.close())));
   after(async () => {
     for (const n of networks) n.close();
     await s.browser?.close();

@@ -1,92 +1,11 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { test } from "node:test";
-import { Network, phone, skip, stage, visit, wide } from "./browser.mjs";
+import { Network, skip, stage, visit } from "./browser.mjs";
+import { atTable, click, drag, join, judge, on, sans, seek, slowly, square, table } from "./table.mjs";
 
 // Whole games between browsers: what one does, the other sees.
 const s = stage();
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const slowly = { timeout: 30_000 };
-
-const indexOf = (name) => "abcdefgh".indexOf(name[0]) + (Number(name[1]) - 1) * 8;
-const square = (page, name) => page.locator(`.board [data-at="${indexOf(name)}"]`);
-const on = (page, piece, name) => page.locator(`.board [role=gridcell][aria-label^="${name}, ${piece}"]`).waitFor(slowly);
-
-async function middle(page, name) {
-  const box = await square(page, name).boundingBox();
-  return [box.x + box.width / 2, box.y + box.height / 2];
-}
-
-/** Plays a move with two clicks. */
-async function click(page, uci) {
-  await page.mouse.click(...(await middle(page, uci.slice(0, 2))));
-  await page.mouse.click(...(await middle(page, uci.slice(2, 4))));
-}
-
-/** Plays a move by dragging. */
-async function drag(page, uci) {
-  await page.mouse.move(...(await middle(page, uci.slice(0, 2))));
-  await page.mouse.down();
-  await page.mouse.move(...(await middle(page, uci.slice(2, 4))), { steps: 4 });
-  await page.mouse.up();
-}
-
-const sans = (page, n) => page.waitForFunction((n) => document.querySelectorAll(".moves .san").length === n && !document.querySelector(".board.pending"), n, slowly);
-
-/** Plays moves in turn, each seen by everybody before the next. */
-function table(white, black, ...others) {
-  let n = 0;
-  return {
-    get plies() {
-      return n;
-    },
-    async seen() {
-      n++;
-      await Promise.all([white, black, ...others].map((p) => sans(p, n)));
-    },
-    async play(...moves) {
-      for (const [i, uci] of moves.entries()) {
-        await (i % 2 ? drag : click)(n % 2 ? black : white, uci);
-        await this.seen();
-      }
-    },
-  };
-}
-
-/** Opens a seek for a control of one's own. */
-async function seek(page, { minutes, color }) {
-  await page.getByRole("button", { name: "Your own control" }).click();
-  await page.getByLabel("Minutes each").fill(minutes);
-  await page.getByLabel("Seconds a move").fill("0");
-  await page.getByLabel("Your colour").selectOption(color);
-  await page.getByRole("button", { name: "Look for an opponent" }).click();
-  await page.getByText("Looking for an opponent").waitFor(slowly);
-}
-
-const atTable = (...pages) => Promise.all(pages.map((p) => p.waitForURL(/\/chess\/game\/\w+$/, slowly).then(() => p.locator(".board").waitFor(slowly))));
-
-/** Takes somebody's seek out of the list. */
-async function join(page, name) {
-  await page.getByRole("button", { name: /Play$/ }).filter({ hasText: name }).click(slowly);
-}
-
-/** What axe finds wrong with a page, wide and light, and on a phone in the dark. */
-async function judge(page, state) {
-  const wrong = [];
-  for (const [size, viewport, colorScheme] of [["wide", wide, "light"], ["phone", phone, "dark"]]) {
-    await page.setViewportSize(viewport);
-    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-    await page.evaluate(axe);
-    const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
-    for (const v of violations) wrong.push(`${state}, ${size}: ${v.id}: ${v.nodes.map((n) => `${n.target.join(" ")} ${n.any[0]?.message ?? v.help}`).join("; ")}`);
-    const sideways = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-    if (sideways > 0) wrong.push(`${state}, ${size}: ${sideways} px too wide`);
-  }
-  await page.setViewportSize(wide);
-  await page.emulateMedia({ colorScheme: null, reducedMotion: null });
-  assert.deepEqual(wrong, []);
-}
 
 test("a whole game: an offer, a promotion, a lost line, mate, ratings, and the archive", { skip, timeout: 180_000 }, async () => {
   const network = await new Network().open(s.server);

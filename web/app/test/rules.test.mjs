@@ -3,11 +3,12 @@ import { after, before, test } from "node:test";
 import { createServer } from "vite";
 
 // What the board believes of the rules, against the published counts of moves, and the reading of moves and files.
-let vite, rules, notation;
+let vite, rules, notation, files;
 before(async () => {
   vite = await createServer({ server: { middlewareMode: true, ws: false, watch: null }, appType: "custom", logLevel: "error", optimizeDeps: { noDiscovery: true } });
   rules = await vite.ssrLoadModule("/src/chess/rules.ts");
   notation = await vite.ssrLoadModule("/src/chess/notation.ts");
+  files = await vite.ssrLoadModule("/src/chess/pgn.ts");
 });
 after(() => vite.close());
 
@@ -34,7 +35,7 @@ for (const [fen, want] of counts) {
 }
 
 test("a FEN that is written is the one that was read", () => {
-  for (const [fen] of counts) assert.equal(rules.fenOf(rules.parse(fen)).split(" ").slice(0, 4).join(" "), fen.split(" ").slice(0, 4).join(" "));
+  for (const [fen] of counts) assert.equal(rules.fenOf(rules.parse(fen), ...fen.split(" ").slice(4).map(Number)), fen);
 });
 
 test("SAN means the move that was made, whatever else could go there", () => {
@@ -47,10 +48,46 @@ test("SAN means the move that was made, whatever else could go there", () => {
 });
 
 test("PGN is read with its clocks, and from another position too", () => {
-  const line = notation.readPGN('[White "a"]\n[FEN "4k3/P7/8/8/8/8/8/4K3 w - - 0 1"]\n\n1. a8=Q+ {[%clk 0:01:02.5]} 1... Kd7 {[%clk 0:00:59]} 2. Qb7+ 1-0\n');
+  const line = files.readPGN('[White "a"]\n[FEN "4k3/P7/8/8/8/8/8/4K3 w - - 0 1"]\n\n1. a8=Q+ {[%clk 0:01:02.5]} 1... Kd7 {[%clk 0:00:59]} 2. Qb7+ 1-0\n');
   assert.deepEqual(line.moves, ["a7a8q", "e8d7", "a8b7"]);
   assert.deepEqual(line.left, [62500, 59000]);
   assert.equal(line.positions.length, 4);
+});
+
+test("a FEN of any ply counts as the rules do, and names an en passant square only where it can be taken on", () => {
+  const start = "4k3/2p5/8/3P4/8/8/8/4K3 w - - 3 12";
+  const line = { start, positions: [rules.parse(start)], moves: ["e1d1", "c7c5", "d1d2"] };
+  for (const uci of line.moves) line.positions.push(rules.played(line.positions.at(-1), uci));
+  assert.deepEqual([0, 1, 2, 3].map((ply) => notation.fenAt(line, ply)), [
+    start,
+    "4k3/2p5/8/3P4/8/8/8/3K4 b - - 4 12",
+    "4k3/8/8/2pP4/8/8/8/3K4 w - c6 0 13",
+    "4k3/8/8/2pP4/8/8/3K4/8 b - - 1 13",
+  ]);
+});
+
+test("what is typed for a position is one, or is refused", () => {
+  for (const [fen] of counts) assert.ok(notation.readFEN(`  ${fen.replaceAll(" ", "  ")} `), fen);
+  assert.equal(notation.readFEN("4k3/8/8/8/8/8/8/4K3 b").turn, "black");
+  const wrong = ["", "hello", "4k3/8/8/8/8/8/8/4K3", "4k3/8/8/8/8/8/4K3 w - - 0 1", "4k4/8/8/8/8/8/8/4K3 w", "8/8/8/8/8/8/8/4K3 w", "4k3/8/8/8/8/8/8/3KK3 w", "4k3/8/8/8/8/8/8/4K3 x", "4k3/8/8/8/8/8/8/4K3 w KQ e9", "<b>/8/8/8/8/8/8/4K3 w"];
+  for (const text of wrong) assert.equal(notation.readFEN(text), undefined, text);
+});
+
+test("PGN that is written is read again as it was, from any position, with black to begin too", () => {
+  for (const [start, moves, sans] of [
+    [rules.START, ["e2e4", "e7e5"], ["e4", "e5"]],
+    ["4k3/P7/8/8/8/8/8/4K3 w - - 0 1", ["a7a8q", "e8d7", "a8b7"], ["a8=Q+", "Kd7", "Qb7+"]],
+    ["4k3/8/8/8/8/8/4p3/3K4 b - - 0 40", ["e8d7", "d1e2"], ["Kd7", "Kxe2"]],
+  ]) {
+    for (const base of [0, 60]) {
+      const line = { start, positions: [rules.parse(start)], moves, sans, left: base ? moves.map((_, i) => 59_900 - i * 100) : [] };
+      for (const uci of moves) line.positions.push(rules.played(line.positions.at(-1), uci));
+      const state = { game: "chess:game:abc", created: 0, status: "playing", base, inc: 0, rated: false, speed: "bullet", players: { white: { user: 'a "b" \\', rating: 1500 }, black: { user: "c" } } };
+      const text = files.writePGN(state, line);
+      assert.deepEqual(files.readPGN(text), line, text);
+      assert.ok(text.split("\n").every((l) => l.length < 80) && text.endsWith(" *\n") && text.includes('[White "a \\"b\\" \\\\"]'), text);
+    }
+  }
 });
 
 test("a position that came back is noticed", () => {

@@ -1,15 +1,13 @@
 import type { Carillon, CarillonError } from "@carillon/client";
 import { effect, signal } from "@preact/signals";
 import { client, guest } from "../link.js";
-import { directOf, listOf } from "../names.js";
+import { directOf, listOf, lobby } from "../names.js";
+import { unread } from "../title.js";
 import { Directory } from "./directory.js";
 import { Rooms } from "./rooms.js";
 import { Thread } from "./thread.js";
 
 const maxThreads = 8; // rooms kept ready to be shown again at once
-
-/** Where everybody meets; the first one to come opens it. */
-export const lobby = "chat:lobby";
 
 const noRoom = 6;
 const exists = 7;
@@ -101,6 +99,8 @@ export class Chat {
 }
 
 export const chat = signal<Chat | undefined>(undefined);
+
+effect(() => void (unread.value = chat.value?.rooms.unread.value ?? 0));
 
 effect(() => {
   const c = client.value;

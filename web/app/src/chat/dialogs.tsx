@@ -1,32 +1,14 @@
 import { useSignal } from "@preact/signals";
-import type { ComponentChildren, JSX, TargetedSubmitEvent } from "preact";
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import type { JSX, TargetedSubmitEvent } from "preact";
+import { useEffect } from "preact/hooks";
+import { Dialog } from "../dialog.js";
 import { Icon } from "../icons.js";
 import { pathOf } from "../names.js";
 import { go } from "../router.js";
+import { Skeleton } from "../skeleton.js";
 import type { Chat } from "./chat.js";
 import { maxTitle } from "./records.js";
-import { Skeleton } from "./side.js";
 import { sentence } from "./thread.js";
-
-/** A dialog above the page. Escape closes it. */
-export function Dialog({ title, close, children }: { title: string; close(): void; children: ComponentChildren }): JSX.Element {
-  const box = useRef<HTMLDialogElement>(null);
-  useLayoutEffect(() => box.current?.showModal(), []);
-  return (
-    <dialog ref={box} class="dialog" aria-labelledby="dialog-title" onClose={close} onClick={(e) => e.target === box.current && box.current?.close()}>
-      <div class="inside">
-        <header>
-          <h2 id="dialog-title">{title}</h2>
-          <button type="button" class="bare" title="Close" onClick={() => box.current?.close()}>
-            <Icon name="close" label="Close" size={20} />
-          </button>
-        </header>
-        {children}
-      </div>
-    </dialog>
-  );
-}
 
 const maxSlug = 48;
 

@@ -1,11 +1,14 @@
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { Icon } from "../icons.js";
-import { pathOf, placeOf } from "../names.js";
+import { lobby, pathOf, placeOf } from "../names.js";
 import { go, path } from "../router.js";
-import { chat as chatNow, lobby } from "./chat.js";
+import "../style/chat.css";
+import "../style/thread.css";
+import { subject } from "../title.js";
+import { chat as chatNow } from "./chat.js";
 import { Room } from "./room.js";
-import { ordered, Side } from "./side.js";
+import { ordered, Side, titleOf } from "./side.js";
 
 /** Chat: rooms on the left, a room in the middle, its people on the right; on a phone one of these at a time. */
 export function ChatPage(): JSX.Element {
@@ -28,6 +31,12 @@ export function ChatPage(): JSX.Element {
     addEventListener("keydown", key);
     return () => removeEventListener("keydown", key);
   }, [chat]);
+  const room = channel && chat?.rooms.all.value.get(channel);
+  const title = room ? titleOf(room) : "";
+  useEffect(() => {
+    subject.value = title;
+    return () => void (subject.value = "");
+  }, [title]);
   useEffect(() => {
     if (!channel && matchMedia("(min-width: 721px)").matches) go(pathOf(lobby), true);
   }, [channel]);

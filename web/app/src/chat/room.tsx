@@ -3,13 +3,13 @@ import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
 import { Icon, type IconName } from "../icons.js";
+import { Skeleton } from "../skeleton.js";
 import type { Chat } from "./chat.js";
 import { Foot } from "./foot.js";
 import { Head } from "./head.js";
 import { Persons } from "./persons.js";
 import { unreadOf } from "./rooms.js";
 import { Scroll } from "./scroll.js";
-import { Skeleton } from "./side.js";
 import { sentence } from "./thread.js";
 import { useView, View, ViewContext } from "./view.js";
 

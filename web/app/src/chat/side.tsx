@@ -4,6 +4,7 @@ import { Avatar, Name } from "../avatar.js";
 import { Icon } from "../icons.js";
 import { nameOf, pathOf } from "../names.js";
 import { follow } from "../router.js";
+import { Skeleton } from "../skeleton.js";
 import { Browse, CreateRoom } from "./dialogs.js";
 import type { Chat } from "./chat.js";
 import { type Room, unreadOf } from "./rooms.js";
@@ -120,16 +121,5 @@ function Invites({ chat }: { chat: Chat }): JSX.Element | null {
         ))}
       </ul>
     </>
-  );
-}
-
-/** Stands for a list that takes longer than a moment. */
-export function Skeleton({ lines = 4 }: { lines?: number }): JSX.Element {
-  return (
-    <div class="skeleton" aria-hidden="true">
-      {Array.from({ length: lines }, (_, i) => (
-        <i key={i} />
-      ))}
-    </div>
   );
 }

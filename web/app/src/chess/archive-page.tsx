@@ -2,10 +2,11 @@ import { signal, useSignal } from "@preact/signals";
 import type { JSX, TargetedSubmitEvent } from "preact";
 import { useEffect } from "preact/hooks";
 import { Name } from "../avatar.js";
-import { Skeleton } from "../chat/side.js";
 import { Icon } from "../icons.js";
+import { state as line } from "../link.js";
 import { termOf } from "../names.js";
 import { follow } from "../router.js";
+import { Skeleton } from "../skeleton.js";
 import { Delta } from "./bar.js";
 import { type Archived, archivePath, controlText, ending, speeds } from "./records.js";
 import { type Page, rows } from "./rows.js";
@@ -32,6 +33,8 @@ export function ArchivePage({ user }: { user: string }): JSX.Element {
   };
   const f = filter.value;
   const at = cursors.value.at(-1);
+  const filtered = !!(f.player || f.result || f.speed);
+  const live = line.value === "connected";
   useEffect(() => {
     let over = false;
     void (async () => {
@@ -46,7 +49,7 @@ export function ArchivePage({ user }: { user: string }): JSX.Element {
       }
     })();
     return () => void (over = true);
-  }, [f, at]);
+  }, [f, at, live]); // and once more when the line is back
   const submit = (e: TargetedSubmitEvent<HTMLFormElement>) => {
     e.preventDefault();
     set({ player: String(new FormData(e.currentTarget).get("player") ?? "").trim() });
@@ -77,13 +80,18 @@ export function ArchivePage({ user }: { user: string }): JSX.Element {
           My games
         </button>
       </form>
-      {problem.value && <p class="problem">{problem.value}</p>}
+      {problem.value && <p class="problem" role="alert">{problem.value} {page.value ? "What stands here may be old." : ""} It is asked again when the line is back.</p>}
       {!page.value && !problem.value && <Skeleton lines={8} />}
       {page.value?.rows.length === 0 && (
         <div class="empty">
           <Icon name="search" size={20} />
-          <h2>No such game</h2>
-          <p class="quiet">{f.player || f.result || f.speed ? "Ask for less: another result or speed, or a player's whole id." : "Finished games come here by themselves, all of them."}</p>
+          <h2>{filtered ? "No such game" : "No game yet"}</h2>
+          <p class="quiet">{filtered ? "Ask for less: another result or speed, or a player's whole id." : "Every game that was played to its end comes here by itself, to be replayed and downloaded. Play the first one."}</p>
+          {!filtered && (
+            <a class="button primary" href="/chess" onClick={follow}>
+              <Icon name="swords" /> Find an opponent
+            </a>
+          )}
         </div>
       )}
       {!!page.value?.rows.length && <Games list={page.value.rows} user={user} />}

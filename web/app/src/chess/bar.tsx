@@ -37,17 +37,19 @@ export function PlayerBar({ color, who, you, board, change, online, children }: 
             {nameOf(who.user)}
             {!you && tagOf(who.user) && <span class="tag">{tagOf(who.user)}</span>}
           </bdi>
-          <span class="number quiet rating">{ratingText(who)}</span>
-          {change && <Delta change={change.change} />}
           {online !== undefined && <span class="hidden">{online ? "is here" : "is away"}</span>}
         </div>
-        <div class="spoils" aria-label={`Taken by ${color}${ahead > 0 ? `, ${ahead} ahead` : ""}`} role="img">
-          {all[color].map((piece, i, list) => (
-            <span key={i} class={i > 0 && list[i - 1] !== piece ? "next" : ""}>
-              <Piece piece={piece} />
-            </span>
-          ))}
-          {ahead > 0 && <span class="number quiet tiny ahead">+{ahead}</span>}
+        <div class="strength">
+          <span class="number quiet small">{ratingText(who)}</span>
+          {change && <Delta change={change.change} />}
+          <span class="spoils" aria-label={`Taken by ${color}${ahead > 0 ? `, ${ahead} ahead` : ""}`} role="img">
+            {all[color].map((piece, i, list) => (
+              <span key={i} class={i > 0 && list[i - 1] !== piece ? "next" : ""}>
+                <Piece piece={piece} />
+              </span>
+            ))}
+            {ahead > 0 && <span class="number quiet tiny ahead">+{ahead}</span>}
+          </span>
         </div>
       </div>
       {children}

@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { Icon } from "../icons.js";
 import { nameOf } from "../names.js";
 import { follow, go } from "../router.js";
@@ -192,20 +192,35 @@ function Ended({ game, player, s, mine }: { game: Game; player: Player; s: State
   );
 }
 
+/** Whoever works with the keyboard is not lost when one row of buttons takes the place of another. */
+const focus = (button: HTMLButtonElement | null) => button?.focus();
+
 /** What a player can do besides moving. What ends the game asks once more, in place. */
 export function Actions({ game }: { game: Game }): JSX.Element {
   const s = game.state.value!;
   const asking = useSignal("");
+  const back = useRef(false); // from the question, so that the focus goes there again
+  const again = (button: HTMLButtonElement | null) => {
+    if (!button || !back.current) return;
+    back.current = false;
+    button.focus();
+  };
   const early = s.ply < 2 && !s.running;
   const mine = game.color.value!;
   const moved = s.ply > (mine === "white" ? 0 : 1);
   const sure = (type: string, text: string) => (
     <div class="actions sure" role="group" aria-label={text}>
       <span class="small">{text}</span>
-      <button type="button" class="danger" autofocus onClick={() => ((asking.value = ""), void game.do(type))}>
+      <button type="button" class="danger" ref={focus} onClick={() => ((asking.value = ""), void game.do(type))}>
         {type === "abort" ? "Abort" : "Resign"}
       </button>
-      <button type="button" onClick={() => (asking.value = "")}>
+      <button
+        type="button"
+        onClick={() => {
+          asking.value = "";
+          back.current = true;
+        }}
+      >
         Play on
       </button>
     </div>
@@ -226,11 +241,11 @@ export function Actions({ game }: { game: Game }): JSX.Element {
         </button>
       ) : null}
       {early ? (
-        <button type="button" onClick={() => (asking.value = "abort")}>
+        <button type="button" ref={again} onClick={() => (asking.value = "abort")}>
           <Icon name="close" /> Abort
         </button>
       ) : (
-        <button type="button" onClick={() => (asking.value = "resign")}>
+        <button type="button" ref={again} onClick={() => (asking.value = "resign")}>
           <Icon name="flag" /> Resign
         </button>
       )}

@@ -51,7 +51,8 @@ export function Clock({ game, color, lost }: { game: Game; color: Color; lost: b
   const s = game.state.value;
   if (!s || !(s.base || s.inc)) return <div class="clock none quiet small">no clock</div>;
   return (
-    <div ref={box} class={lost ? "clock lost" : "clock"} role="timer" aria-label={`Clock of ${color}`}>
+    // What the screen's own rhythm sets as classes is not drawn over.
+    <div ref={box} class="clock" data-line={lost ? "lost" : undefined} role="timer" aria-label={`Clock of ${color}`}>
       <span ref={main} />
       <span ref={fine} class="fine" />
     </div>

@@ -1,21 +1,23 @@
 import { type Signal, useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
-import { Skeleton } from "../chat/side.js";
 import { Icon } from "../icons.js";
 import { state as line } from "../link.js";
 import { nameOf } from "../names.js";
 import { follow, go } from "../router.js";
+import { Skeleton } from "../skeleton.js";
 import { subject } from "../title.js";
 import { Actions, Notices } from "./beside.js";
 import { PlayerBar } from "./bar.js";
 import { Board } from "./board.js";
 import { Clock } from "./clock.js";
 import { Game } from "./game.js";
+import { fileOf, Keep } from "./keep.js";
 import { Moves, useWalk } from "./moves.js";
-import { moverOf, spoken } from "./notation.js";
+import { fenAt, moverOf, spoken } from "./notation.js";
+import { writePGN } from "./pgn.js";
 import type { Player } from "./player.js";
-import { controlText, ending, gamePath } from "./records.js";
+import { controlText, delayText, ending, gamePath } from "./records.js";
 import { type Color, other } from "./rules.js";
 
 /** A game: the board, its two sides, and what can be done. */
@@ -28,6 +30,18 @@ export function GamePage({ player, id }: { player: Player; id: string }): JSX.El
         <Icon name="chess" size={20} />
         <h1>This game cannot be shown</h1>
         <p class="quiet">{game.problem.value}</p>
+        <a class="button" href="/chess" onClick={follow}>
+          To the lobby
+        </a>
+      </section>
+    );
+  }
+  if (game.early.value) {
+    return (
+      <section class="empty">
+        <Icon name="clock" size={20} />
+        <h1>Not yet for spectators</h1>
+        <p class="quiet">The players chose that others see this game later. It appears here by itself, from its first move.</p>
         <a class="button" href="/chess" onClick={follow}>
           To the lobby
         </a>
@@ -57,6 +71,7 @@ function Table({ game, player }: { game: Game; player: Player }): JSX.Element {
   const sending = game.sending.value;
   const playing = s.status === "playing" && !!mine && !back;
   const lost = line.value !== "connected";
+  const file = () => fileOf(nameOf(game.players.value.white.user), nameOf(game.players.value.black.user), s.created);
   const bar = (color: Color) => {
     const who = game.players.value[color];
     return (
@@ -93,9 +108,15 @@ function Table({ game, player }: { game: Game; player: Player }): JSX.Element {
           </span>
           {!mine && (
             <span class="small quiet watching">
-              <Icon name="eye" /> watching
+              <Icon name="eye" /> watching{s.delay ? `, ${delayText(s.delay)} behind` : ""}
             </span>
           )}
+          {mine && !!s.delay && (
+            <span class="small quiet watching" title="Spectators see this game later">
+              <Icon name="eye" /> {delayText(s.delay)} later
+            </span>
+          )}
+          <Keep fen={() => fenAt(game.line.peek(), looking.peek() ?? game.line.peek().moves.length)} pgn={() => writePGN(game.state.peek()!, game.line.peek())} file={file} />
           <button type="button" class="bare" title="Flip the board (f)" onClick={() => (flipped.value = !flipped.peek())}>
             <Icon name="flip" label="Flip the board" />
           </button>

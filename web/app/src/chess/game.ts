@@ -3,13 +3,14 @@ import { batch, computed, effect, signal } from "@preact/signals";
 import { beats, refreshCounts } from "../link.js";
 import type { Line } from "./notation.js";
 import type { Clocks, GameLatest, GameRecord, Rated, Started, State } from "./records.js";
-import { type Color, fenOf, other, parse, played, type Position, START, targets, uciOf } from "./rules.js";
+import { type Color, other, parse, played, type Position, START, targets, uciOf } from "./rules.js";
 
 const notPlayer = 5;
 const stalePly = 8;
 const shownAtOnce = "chess:game:";
 const shownLater = "chess:watch:";
 const complaintShown = 6000; // ms
+const lookAgain = 2000; // ms, while there is nothing to see yet of a game that is shown later
 const settleTime = 3000; // ms after the answer to a move in which its record comes, or all is read anew
 const historyPage = 500; // records asked for at a time
 
@@ -24,6 +25,8 @@ export class Game {
   readonly state = signal<State | undefined>(undefined);
   /** Why there is nothing to see. */
   readonly problem = signal("");
+  /** The game has begun, but not yet for spectators. */
+  readonly early = signal(false);
   /** Why something was not done; shown for a while. */
   readonly trouble = signal("");
   /** The move that was made here and is not confirmed yet. */
@@ -47,7 +50,8 @@ export class Game {
   /** What was played and confirmed. */
   readonly line = computed<Line>(() => {
     const s = this.state.value;
-    return { positions: this.#walk(s?.start ?? START, s?.moves ?? []), moves: s?.moves ?? [], sans: s?.sans ?? [], left: s?.left ?? [] };
+    const start = s?.start ?? START;
+    return { start, positions: this.#walk(start, s?.moves ?? []), moves: s?.moves ?? [], sans: s?.sans ?? [], left: s?.left ?? [] };
   });
   /** What stands on the board: after the confirmed moves and the one under way. */
   readonly position = computed<Position>(() => {
@@ -61,6 +65,7 @@ export class Game {
   #closed = false;
   #clearing: ReturnType<typeof setTimeout> | undefined;
   #settling: ReturnType<typeof setTimeout> | undefined;
+  #looking: ReturnType<typeof setTimeout> | undefined;
   /** The server's time minus ours, ms, and how exactly it is known. */
   #skew = { is: 0, within: Infinity };
   /** When the turn began, by the server's clock. */
@@ -79,7 +84,7 @@ export class Game {
   /** Reads everything anew and follows from there. */
   async load(): Promise<void> {
     if (this.#meanwhile) return; // it is being read
-    if (this.channel.name.startsWith(shownLater)) return this.#watch();
+    if (this.#relayed) return this.#watch();
     this.#meanwhile = [];
     const asked = Date.now();
     try {
@@ -105,6 +110,7 @@ export class Game {
     this.#closed = true;
     clearTimeout(this.#clearing);
     clearTimeout(this.#settling);
+    clearTimeout(this.#looking);
     for (const off of this.#offs) off();
     this.#offs = [];
   }
@@ -149,6 +155,11 @@ export class Game {
     if (!s || s.status !== "playing" || s.ply > 1 || s.running || !s.first || !(s.base || s.inc)) return undefined;
     return (s.ply === 0 ? s.created : s.updated) + s.first;
   });
+
+  /** Whether it is followed with a delay. */
+  get #relayed(): boolean {
+    return this.channel.name.startsWith(shownLater);
+  }
 
   async #send(ply: number, uci: string): Promise<void> {
     this.sending.value = { ply, uci };
@@ -215,6 +226,8 @@ export class Game {
     this.#offs = [
       this.channel.on("message", (m) => {
         this.#meanwhile?.push(m);
+        // A relay has no question that tells the time: what has just come was sent just now.
+        if (this.#relayed) this.#skew = { is: m.time - Date.now(), within: Infinity };
         this.#heard(m);
       }),
       this.channel.on("latest", ({ table }) => {
@@ -222,7 +235,7 @@ export class Game {
         if (s) this.state.value = { ...s, absent: table.get("absence")?.data ?? {} };
       }),
       // Who looks on later says nothing of the players.
-      ...(this.channel.name.startsWith(shownAtOnce) ? [this.channel.presence.onSync((members) => (this.here.value = new Set(members.map((m) => m.user))))] : []),
+      ...(this.#relayed ? [] : [this.channel.presence.onSync((members) => (this.here.value = new Set(members.map((m) => m.user))))]),
       this.channel.on("gap", () => void this.load()),
       this.channel.on("state", (now) => {
         if (now === "failed") this.problem.value = this.channel.error?.message ?? "";
@@ -243,25 +256,31 @@ export class Game {
 
   /** Follows the relay that shows a game later, from its beginning. */
   async #watch(): Promise<void> {
+    const all: Message<GameRecord>[] = [];
+    let after = "start";
     try {
-      const all: Message<GameRecord>[] = [];
-      let after = "start";
       for (let more = true; more; ) {
         const page = await this.channel.history({ after, limit: historyPage });
         all.push(...page.messages);
         more = page.more && page.at !== after;
         after = page.at;
       }
-      if (this.#closed) return;
-      batch(() => {
-        this.state.value = undefined;
-        for (const m of all) this.#heard(m);
-      });
-      if (!this.state.peek()) this.problem.value = "This game is shown later. Come back when it has begun for spectators.";
-      else if (!this.#offs.length) this.#listen(after);
-    } catch (e) {
-      this.problem.value = (e as Error).message;
+    } catch {
+      all.length = 0; // a relay that has heard of nothing yet cannot be read
     }
+    if (this.#closed) return;
+    if (!all.length) {
+      this.early.value = !this.state.peek();
+      clearTimeout(this.#looking);
+      this.#looking = setTimeout(() => void this.load(), lookAgain);
+      return;
+    }
+    batch(() => {
+      this.early.value = false;
+      this.state.value = undefined;
+      for (const m of all) this.#heard(m);
+    });
+    if (!this.#offs.length) this.#listen(after);
   }
 
   #heard({ data: r, time }: Message<GameRecord>): void {
@@ -302,7 +321,7 @@ export class Game {
       this.#turnAt = time;
       this.state.value = {
         ...s, turn, ply: r.ply, last: r.uci, updated: time, white: r.white, black: r.black, offers: {},
-        fen: fenOf(played(parse(s.fen), r.uci)), moves: [...s.moves, r.uci], sans: [...s.sans, r.san], left: [...s.left, r[mover]],
+        moves: [...s.moves, r.uci], sans: [...s.sans, r.san], left: [...s.left, r[mover]],
         ...(runs && { running: turn }),
       };
       this.#settle(this.state.peek()!);
@@ -316,7 +335,7 @@ export class Game {
     this.#turnAt = time;
     this.premove.value = undefined;
     this.state.value = {
-      ...rest, turn, ply: r.ply, fen: r.fen, updated: time, white: r.white, black: r.black, offers: {},
+      ...rest, turn, ply: r.ply, updated: time, white: r.white, black: r.black, offers: {},
       moves: s.moves.slice(0, r.ply), sans: s.sans.slice(0, r.ply), left: s.left.slice(0, r.ply),
       ...(r.ply > 0 && { last: s.moves[r.ply - 1]! }), ...(s.running && { running: turn }),
     };
@@ -342,7 +361,7 @@ function offered(offers: Offers, what: keyof Offers, r: { by: Color; state: stri
 function begun(name: string, r: Started, time: number): State {
   const p = parse(r.start ?? START);
   return {
-    ...r, game: name, fen: r.start ?? START, turn: p.turn, ply: 0, updated: time, created: time, now: time, status: "playing",
+    ...r, game: name, turn: p.turn, ply: 0, updated: time, created: time, now: time, status: "playing",
     moves: [], sans: [], left: [], offers: {}, absent: {}, ratings: {},
   };
 }

@@ -3,14 +3,17 @@ import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
 import { Avatar, Name } from "../avatar.js";
 import { Icon } from "../icons.js";
+import { lazy } from "../lazy.js";
 import { nameOf } from "../names.js";
 import { follow } from "../router.js";
 import { ratingText } from "./bar.js";
 import { Lobby } from "./lobby.js";
 import type { Player, Wish } from "./player.js";
-import { type Control, controlText, gamePath, type Live, type Rated, type Seek, speeds, type Standing } from "./records.js";
+import { type Control, controlText, delayText, gamePath, type Live, type Rated, speeds, type Standing } from "./records.js";
 import { rows } from "./rows.js";
-import { ChallengeForm, SeekForm } from "./wishes.js";
+
+const SeekForm = lazy(() => import("./wishes.js").then((m) => m.SeekForm));
+const ChallengeForm = lazy(() => import("./wishes.js").then((m) => m.ChallengeForm));
 
 const quick = [[60, 0, "Bullet"], [120, 1, "Bullet"], [180, 0, "Blitz"], [180, 2, "Blitz"], [300, 0, "Blitz"], [600, 0, "Rapid"], [900, 10, "Rapid"], [1800, 0, "Classical"]] as const;
 const lookEvery = 5000; // ms after which the games going on and the leaderboard are asked for anew
@@ -126,7 +129,8 @@ function Waiting({ player }: { player: Player }): JSX.Element | null {
         <li key={s.seek}>
           <i class="dots" aria-hidden="true" />
           <span>
-            {s.joins ? "Joining" : "Looking for an opponent:"} <b class="number">{controlText(s)}</b> {s.rated ? "rated" : "casual"} {range(s)}
+            {s.joins ? "Joining" : "Looking for an opponent:"} <b class="number">{controlText(s)}</b> {s.rated ? "rated" : "casual"}
+            {besides(s)}
           </span>
           <button type="button" onClick={() => void player.cancel(s.seek)}>
             Cancel
@@ -138,6 +142,7 @@ function Waiting({ player }: { player: Player }): JSX.Element | null {
           <i class="dots" aria-hidden="true" />
           <span>
             You challenged <bdi>{nameOf(c.to ?? "")}</bdi>: <b class="number">{controlText(c)}</b> {c.rated ? "rated" : "casual"}
+            {besides(c)}
           </span>
           <button type="button" onClick={() => void player.answer(c, "withdraw")}>
             Withdraw
@@ -170,7 +175,9 @@ function MyGames({ player }: { player: Player }): JSX.Element | null {
   );
 }
 
-const range = (s: Seek) => (s.min || s.max ? `${s.min ?? ""}–${s.max ?? ""}` : "");
+/** What else was asked for besides control and kind. */
+const besides = (s: { min?: number; max?: number; delay?: number; fen?: string }): string =>
+  [s.min && s.max ? `${s.min}–${s.max}` : s.min ? `from ${s.min}` : s.max ? `up to ${s.max}` : "", s.fen ? "set position" : "", s.delay ? `seen ${delayText(s.delay)} later` : ""].map((part) => part && `, ${part}`).join("");
 
 function Seeks({ player, lobby }: { player: Player; lobby: Lobby }): JSX.Element {
   const list = lobby.seeks.value.filter((s) => s.user !== player.user); // one's own stand above
@@ -194,7 +201,8 @@ function Seeks({ player, lobby }: { player: Player; lobby: Lobby }): JSX.Element
               </span>
               <b class="number">{controlText(s)}</b>
               <span class="small quiet kind">
-                {s.rated ? "rated" : "casual"} {range(s)}
+                {s.rated ? "rated" : "casual"}
+                {besides(s)}
               </span>
               <span class="small go">Play</span>
             </button>
@@ -255,7 +263,10 @@ function LiveGames(): JSX.Element {
                 <Side who={g.black} />
               </span>
               <b class="number">{controlText(g)}</b>
-              <span class="small quiet kind">{g.rated ? "rated" : "casual"}</span>
+              <span class="small quiet kind">
+                {g.rated ? "rated" : "casual"}
+                {g.watch ? ", shown later" : ""}
+              </span>
               <span class="small go">Watch</span>
             </a>
           ))}

@@ -1,5 +1,5 @@
-// Moves as people write and say them, and games as files hold them.
-import { all, type Color, nameOf, other, parse, played, type Position, START, uciOf } from "./rules.js";
+// Moves and positions as people write and say them.
+import { all, type Color, fenOf, nameOf, other, parse, passantOf, type Position, squareOf, uciOf } from "./rules.js";
 
 const written = /^([KQRBN])?([a-h])?([1-8])?x?([a-h][1-8])(?:=?([QRBN]))?[+#]?$/;
 
@@ -36,32 +36,11 @@ export function spoken(san: string): string {
 
 /** A game as it is looked at: what stood on the board after each ply, the first before any. */
 export interface Line {
+  start: string; // FEN
   positions: Position[];
   moves: string[];
   sans: string[];
   left: number[]; // ms on the mover's clock after each ply, as far as it is known
-}
-
-/** Reads the main line of PGN, as the archive holds it. */
-export function readPGN(pgn: string): Line {
-  const start = /\[FEN "([^"]+)"\]/.exec(pgn)?.[1] ?? START;
-  const line: Line = { positions: [parse(start)], moves: [], sans: [], left: [] };
-  const text = pgn.replace(/^\[.*\]\s*$/gm, "");
-  for (const [token, clock] of text.matchAll(/\{([^}]*)\}|[^\s{}]+/g)) {
-    if (clock !== undefined) {
-      const m = /%clk (\d+):(\d+):([\d.]+)/.exec(clock);
-      if (m && line.moves.length) line.left[line.moves.length - 1] = (Number(m[1]) * 3600 + Number(m[2]) * 60 + Number(m[3])) * 1000;
-      continue;
-    }
-    const san = token.replace(/^\d+\.+/, "");
-    const p = line.positions.at(-1)!;
-    const uci = san && uciFrom(p, san);
-    if (!uci) continue;
-    line.moves.push(uci);
-    line.sans.push(san);
-    line.positions.push(played(p, uci));
-  }
-  return line;
 }
 
 /** Who moved at a ply, counted from 0, in a game that began with a side. */
@@ -69,7 +48,7 @@ export const moverOf = (first: Color, ply: number): Color => (ply % 2 ? other(fi
 
 /** How often the last position stood on the board, and for how many plies nothing was taken and no pawn moved. */
 export function drawish(positions: readonly Position[]): { times: number; quiet: number } {
-  const key = (p: Position) => p.board.map((x) => x || ".").join("") + p.turn + p.castling + (all(p).some((m) => m.to === p.passant && p.board[m.from]!.toLowerCase() === "p") ? p.passant : "");
+  const key = (p: Position) => p.board.map((x) => x || ".").join("") + p.turn + p.castling + passantOf(p);
   const last = positions.at(-1)!;
   const pawns = (p: Position) => p.board.map((x) => (x.toLowerCase() === "p" ? x : ".")).join("");
   const count = (p: Position) => p.board.filter(Boolean).length;
@@ -77,4 +56,29 @@ export function drawish(positions: readonly Position[]): { times: number; quiet:
   for (let i = positions.length - 2; i >= 0 && pawns(positions[i]!) === pawns(last) && count(positions[i]!) === count(last); i--) quiet++;
   const same = positions.slice(positions.length - 1 - quiet).filter((p) => key(p) === key(last));
   return { times: same.length, quiet };
+}
+
+/** The FEN of the position after a ply. */
+export function fenAt(line: Line, ply: number): string {
+  const [, , , , quietAtFirst, numberAtFirst] = line.start.split(" ");
+  let quiet = Number(quietAtFirst) || 0; // plies without capture or pawn move
+  let number = Number(numberAtFirst) || 1;
+  for (let i = 0; i < ply; i++) {
+    const { board, turn } = line.positions[i]!;
+    const uci = line.moves[i]!;
+    const resets = board[squareOf(uci)]!.toLowerCase() === "p" || !!board[squareOf(uci.slice(2))];
+    quiet = resets ? 0 : quiet + 1;
+    if (turn === "black") number++;
+  }
+  return fenOf(line.positions[ply]!, quiet, number);
+}
+
+/** Reads a FEN that somebody typed; undefined where it cannot be a position. The server judges if it can be played on. */
+export function readFEN(text: string): Position | undefined {
+  const fen = text.trim().replace(/\s+/g, " ");
+  const [rows = "", turn = "", castling = "-", passant = "-"] = fen.split(" ");
+  const full = rows.split("/").map((row) => [...row].reduce((sum, c) => sum + (/[1-8]/.test(c) ? Number(c) : 1), 0));
+  const kings = ["K", "k"].every((king) => rows.split(king).length === 2);
+  if (!/^[1-8pnbrqkPNBRQK/]+$/.test(rows) || full.length !== 8 || full.some((n) => n !== 8) || !kings) return undefined;
+  return /^[wb]$/.test(turn) && /^(-|[KQkq]{1,4})$/.test(castling) && /^(-|[a-h][36])$/.test(passant) ? parse(fen) : undefined;
 }

@@ -2,6 +2,7 @@ import type { JSX } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
 import "../style/board.css";
 import "../style/chess.css";
+import "../style/sides.css";
 import "../style/game.css";
 import { Icon } from "../icons.js";
 import { client, guest } from "../link.js";
@@ -11,7 +12,7 @@ import { ArchivePage } from "./archive-page.js";
 import { GamePage } from "./game-page.js";
 import { LobbyPage } from "./lobby-page.js";
 import { Player } from "./player.js";
-import { controlText, gamePath, idOf } from "./records.js";
+import { controlText, delayText, gamePath, idOf } from "./records.js";
 import { ReplayPage } from "./replay-page.js";
 
 /** Chess: the lobby, a game, the archive, and a game out of it. */
@@ -67,14 +68,18 @@ function Received({ player }: { player: Player }): JSX.Element | null {
       <Icon name="swords" />
       <span>
         <bdi>{nameOf(c.by ?? "")}</bdi> <span class="number quiet">{c.rating}</span> challenges you: <b class="number">{controlText(c)}</b>, {c.rated ? "rated" : "casual"}
-        {c.wants ? `, and takes ${c.wants}` : ""}.
+        {c.wants ? `, and takes ${c.wants}` : ""}
+        {c.fen ? <>, from <span title={c.fen} class="textual">a set position</span></> : ""}
+        {c.delay ? `, seen by others ${delayText(c.delay)} later` : ""}.
       </span>
-      <button type="button" class="primary" onClick={() => void player.answer(c, "accept")}>
-        Accept
-      </button>
-      <button type="button" onClick={() => void player.answer(c, "decline")}>
-        Decline
-      </button>
+      <span class="choices">
+        <button type="button" class="primary" onClick={() => void player.answer(c, "accept")}>
+          Accept
+        </button>
+        <button type="button" onClick={() => void player.answer(c, "decline")}>
+          Decline
+        </button>
+      </span>
     </div>
   );
 }

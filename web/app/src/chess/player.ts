@@ -11,6 +11,8 @@ export interface Wish extends Pick<Control, "base" | "inc" | "rated"> {
   color?: Color;
   min?: number;
   max?: number;
+  delay?: number; // seconds that spectators are behind
+  fen?: string; // to start from; only of a challenge
 }
 
 /** What concerns one user: games, seeks, challenges and ratings; and what he asks of the lobby. */
@@ -50,16 +52,17 @@ export class Player {
     return this.#do({ type: "seek", ...w });
   }
 
+  /** Asks the lobby, or one user. Resolves with why that was refused; empty: it was not. */
+  propose(w: Wish, user?: string): Promise<string> {
+    return this.#ask(user === undefined ? { type: "seek", ...w } : { type: "challenge", user, ...w });
+  }
+
   join(seek: string): Promise<void> {
     return this.#do({ type: "join", seek });
   }
 
   cancel(seek: string): Promise<void> {
     return this.#do({ type: "cancel", seek });
-  }
-
-  challenge(user: string, w: Wish): Promise<void> {
-    return this.#do({ type: "challenge", user, ...w });
   }
 
   answer(c: Challenge, type: "accept" | "decline" | "withdraw"): Promise<void> {
@@ -72,12 +75,18 @@ export class Player {
     this.#clearing = setTimeout(() => (this.notice.value = ""), noticeShown);
   }
 
-  /** Rejects never: a refusal is told. */
+  /** A refusal is told. */
   async #do(command: object): Promise<void> {
+    const refused = await this.#ask(command);
+    if (refused) this.tell(refused);
+  }
+
+  async #ask(command: object): Promise<string> {
     try {
       await this.#channel?.request(command);
+      return "";
     } catch (e) {
-      this.tell((e as Error).message);
+      return (e as Error).message;
     }
   }
 

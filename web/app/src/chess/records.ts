@@ -40,7 +40,6 @@ export interface Started extends Control, Clocks {
 
 export interface State extends Partial<Started> {
   game: string;
-  fen: string;
   turn: Color;
   ply: number;
   last?: string;
@@ -110,6 +109,8 @@ export interface Challenge {
   rated: boolean;
   speed: string;
   wants?: Color;
+  fen?: string;
+  delay?: number;
   ends: number;
 }
 
@@ -176,6 +177,9 @@ const fractions: Record<number, string> = { 15: "¼", 30: "½", 45: "¾" };
 /** A time control as players write it: minutes and increment. */
 export const controlText = (c: { base: number; inc: number }): string =>
   c.base === 0 && c.inc === 0 ? "no clock" : `${c.base < 60 ? (fractions[c.base] ?? c.base / 60) : +(c.base / 60).toFixed(2)}+${c.inc}`;
+
+/** Seconds by which spectators are behind, in words. */
+export const delayText = (seconds: number): string => (seconds % 60 ? `${seconds} s` : `${seconds / 60} min`);
 
 const reasons: Record<string, string> = {
   checkmate: "by checkmate",

@@ -1,16 +1,19 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
-import { Skeleton } from "../chat/side.js";
 import { Icon } from "../icons.js";
+import { state as line } from "../link.js";
 import { nameOf } from "../names.js";
 import { follow } from "../router.js";
+import { Skeleton } from "../skeleton.js";
 import { subject } from "../title.js";
 import { PlayerBar } from "./bar.js";
 import { Board } from "./board.js";
 import { StillClock } from "./clock.js";
+import { fileOf, Keep, save } from "./keep.js";
 import { Moves, useWalk } from "./moves.js";
-import { moverOf, readPGN, spoken } from "./notation.js";
+import { fenAt, moverOf, spoken } from "./notation.js";
+import { readPGN } from "./pgn.js";
 import { type Archived, controlText, ending } from "./records.js";
 import { rows } from "./rows.js";
 import { type Color, other } from "./rules.js";
@@ -18,25 +21,33 @@ import { type Color, other } from "./rules.js";
 /** A finished game out of the archive. */
 export function ReplayPage({ id, user }: { id: string; user: string }): JSX.Element {
   const game = useSignal<Archived | undefined>(undefined);
+  const missing = useSignal(false);
   const problem = useSignal("");
+  const live = line.value === "connected";
   useEffect(() => {
+    if (game.peek()) return;
     let over = false;
     rows<Archived>("game", [], { key: id }).then(
       (page) => {
         if (over) return;
+        problem.value = "";
         game.value = page.rows[0];
-        if (!page.rows[0]) problem.value = "The archive has no game of this name. Aborted games are not kept, and games going on come when they end.";
+        missing.value = !page.rows[0];
       },
       (e: Error) => !over && (problem.value = e.message),
     );
     return () => void (over = true);
-  }, [id]);
-  if (problem.value) {
+  }, [id, live]); // what could not be had is asked for again when the line is back
+  if (problem.value || missing.value) {
     return (
       <section class="empty">
         <Icon name="search" size={20} />
-        <h1>No such game</h1>
-        <p class="quiet">{problem.value}</p>
+        <h1>{missing.value ? "No such game" : "The game could not be read"}</h1>
+        <p class="quiet">
+          {missing.value
+            ? "The archive has no game of this name. Aborted games are not kept, and games going on come when they end."
+            : `${problem.value} This page tries again when its line is back.`}
+        </p>
         <a class="button" href="/chess/archive" onClick={follow}>
           To the archive
         </a>
@@ -71,6 +82,7 @@ function Replay({ game: g, user }: { game: Archived; user: string }): JSX.Elemen
       </PlayerBar>
     );
   };
+  const file = () => fileOf(nameOf(g.white.user), nameOf(g.black.user), g.ended);
   const below: Color = flipped.value ? "black" : "white";
   return (
     <section class="game replay" aria-label="Replay">
@@ -91,6 +103,7 @@ function Replay({ game: g, user }: { game: Archived; user: string }): JSX.Elemen
           <span class="small quiet">
             {g.rated ? "Rated" : "Casual"} · {g.speed}
           </span>
+          <Keep fen={() => fenAt(line, ply.peek())} pgn={() => g.pgn} file={file} />
           <button type="button" class="bare" title="Flip the board (f)" onClick={() => (flipped.value = !flipped.peek())}>
             <Icon name="flip" label="Flip the board" />
           </button>
@@ -102,7 +115,7 @@ function Replay({ game: g, user }: { game: Archived; user: string }): JSX.Elemen
             <time dateTime={new Date(g.ended).toISOString()}>{new Date(g.ended).toLocaleString("en-GB", { dateStyle: "long", timeStyle: "short" })}</time>
           </p>
           <div class="choices">
-            <button type="button" onClick={() => save(g)}>
+            <button type="button" onClick={() => save(file(), g.pgn)}>
               <Icon name="download" /> Download PGN
             </button>
           </div>
@@ -113,14 +126,4 @@ function Replay({ game: g, user }: { game: Archived; user: string }): JSX.Elemen
       </p>
     </section>
   );
-}
-
-/** Hands the game over as a file. */
-function save(g: Archived): void {
-  const url = URL.createObjectURL(new Blob([g.pgn], { type: "application/x-chess-pgn" }));
-  const a = document.createElement("a");
-  a.href = url;
-  a.download = `${nameOf(g.white.user)}-${nameOf(g.black.user)}-${new Date(g.ended).toISOString().slice(0, 10)}.pgn`.replace(/[^\p{L}\p{N}.-]+/gu, "_");
-  a.click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000); // the browser has read it by then
 }

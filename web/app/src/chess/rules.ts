@@ -194,12 +194,18 @@ export function taken(board: readonly string[]): { white: string[]; black: strin
   return { white, black, ahead };
 }
 
-/** As much of a FEN as parse reads. */
-export function fenOf(p: Position): string {
+/** The square of an en passant capture that may be made, or -1: positions that differ in nothing else are the same. */
+export function passantOf(p: Position): Square {
+  return p.passant >= 0 && all(p).some((m) => m.to === p.passant && p.board[m.from]!.toLowerCase() === "p") ? p.passant : -1;
+}
+
+/** A position as FEN, with the plies since a capture or pawn move and the number of the move. */
+export function fenOf(p: Position, quiet: number, number: number): string {
+  const passant = passantOf(p);
   const rows: string[] = [];
   for (let rank = 7; rank >= 0; rank--) {
     const row = p.board.slice(rank * 8, rank * 8 + 8).map((piece) => piece || " ").join("");
     rows.push(row.replace(/ +/g, (empty) => String(empty.length)));
   }
-  return `${rows.join("/")} ${p.turn === "white" ? "w" : "b"} ${p.castling || "-"} ${p.passant < 0 ? "-" : nameOf(p.passant)} 0 1`;
+  return `${rows.join("/")} ${p.turn === "white" ? "w" : "b"} ${p.castling || "-"} ${passant < 0 ? "-" : nameOf(passant)} ${quiet} ${number}`;
 }

@@ -1,11 +1,15 @@
 import { useSignal } from "@preact/signals";
 import type { JSX, TargetedSubmitEvent } from "preact";
-import { Dialog } from "../chat/dialogs.js";
+import { Dialog } from "../dialog.js";
 import { nameOf, tagOf } from "../names.js";
+import { Board } from "./board.js";
+import { readFEN } from "./notation.js";
 import type { Player, Wish } from "./player.js";
 
 const maxBase = 180; // minutes
 const maxInc = 180; // seconds
+const maxDelay = 900; // seconds
+const maxFEN = 120; // characters, and more than any position needs
 
 /** What somebody filled in, or what is wrong with it. */
 function read(data: FormData): Wish | string {
@@ -14,17 +18,25 @@ function read(data: FormData): Wish | string {
   const inc = data.get("clock") ? Math.round(number("inc")) : 0;
   if (data.get("clock") && !(base >= 1 && base <= maxBase * 60)) return `The minutes go from a fraction of one to ${maxBase}.`;
   if (!(inc >= 0 && inc <= maxInc)) return `The increment goes from 0 to ${maxInc} seconds.`;
+  const delay = Math.round(number("delay"));
+  if (!(delay >= 0 && delay <= maxDelay)) return `Spectators can be behind by up to ${maxDelay} seconds.`;
   const color = data.get("color");
-  const wish: Wish = { base, inc, rated: base > 0 && data.get("rated") !== null };
+  const fen = String(data.get("fen") ?? "").trim().replace(/\s+/g, " ");
+  if (fen && !readFEN(fen)) return "This is no position in FEN. One looks like 4k3/8/8/8/8/8/4P3/4K3 w - - 0 1.";
+  const wish: Wish = { base, inc, rated: base > 0 && !fen && data.get("rated") !== null };
   if (color === "white" || color === "black") wish.color = color;
+  if (delay) wish.delay = delay;
+  if (fen) wish.fen = fen;
   for (const bound of ["min", "max"] as const) if (data.get(bound)) wish[bound] = Math.round(number(bound));
   if (wish.min && wish.max && wish.min > wish.max) return "The lowest rating is above the highest.";
   return wish;
 }
 
 /** The control and the kind of a game. */
-function Terms({ rated }: { rated: boolean }): JSX.Element {
+function Terms({ rated, position }: { rated: boolean; position: boolean }): JSX.Element {
   const clock = useSignal(true);
+  const fen = useSignal("");
+  const preview = readFEN(fen.value);
   return (
     <>
       <label class="check small">
@@ -42,15 +54,35 @@ function Terms({ rated }: { rated: boolean }): JSX.Element {
           </label>
         </div>
       )}
-      <label class="small">
-        Your colour
-        <select name="color">
-          <option value="">by lot</option>
-          <option value="white">white</option>
-          <option value="black">black</option>
-        </select>
-      </label>
-      {clock.value && (
+      <div class="pairof">
+        <label class="small">
+          Your colour
+          <select name="color">
+            <option value="">by lot</option>
+            <option value="white">white</option>
+            <option value="black">black</option>
+          </select>
+        </label>
+        <label class="small">
+          Spectators’ delay
+          <input name="delay" type="number" min="0" max={maxDelay} placeholder="in seconds" />
+        </label>
+      </div>
+      {position && (
+        <>
+          <label class="small">
+            Start from a position (FEN)
+            <input name="fen" class="number" maxLength={maxFEN} autocomplete="off" spellcheck={false} placeholder="the usual array" onInput={(e) => (fen.value = e.currentTarget.value)} />
+          </label>
+          {preview && (
+            <div class="preview">
+              <Board position={preview} orientation="white" />
+              <p class="small quiet">{preview.turn === "white" ? "White" : "Black"} to move. Games from a set position are casual.</p>
+            </div>
+          )}
+        </>
+      )}
+      {clock.value && !fen.value.trim() && (
         <label class="check small">
           <input type="checkbox" name="rated" defaultChecked={rated} /> Rated
         </label>
@@ -59,20 +91,33 @@ function Terms({ rated }: { rated: boolean }): JSX.Element {
   );
 }
 
+/** Sends what was filled in; what the server refuses is said in place, and nothing is lost. */
+function useProposal(player: Player, close: () => void, whom: (data: FormData) => string | undefined | { problem: string }) {
+  const problem = useSignal("");
+  const busy = useSignal(false);
+  const submit = async (e: TargetedSubmitEvent<HTMLFormElement>) => {
+    e.preventDefault();
+    const data = new FormData(e.currentTarget);
+    const wish = read(data);
+    const user = whom(data);
+    if (typeof wish === "string") return void (problem.value = wish);
+    if (typeof user === "object") return void (problem.value = user.problem);
+    problem.value = "";
+    busy.value = true;
+    problem.value = await player.propose(wish, user);
+    busy.value = false;
+    if (!problem.peek()) close();
+  };
+  return { problem: problem.value, busy: busy.value, submit };
+}
+
 /** Asks the lobby for an opponent of any kind. */
 export function SeekForm({ player, rated, close }: { player: Player; rated: boolean; close(): void }): JSX.Element {
-  const problem = useSignal("");
-  const submit = (e: TargetedSubmitEvent<HTMLFormElement>) => {
-    e.preventDefault();
-    const wish = read(new FormData(e.currentTarget));
-    if (typeof wish === "string") return void (problem.value = wish);
-    void player.seek(wish);
-    close();
-  };
+  const { problem, busy, submit } = useProposal(player, close, () => undefined);
   return (
     <Dialog title="Find an opponent" close={close}>
       <form class="form wish" onSubmit={submit} noValidate>
-        <Terms rated={rated} />
+        <Terms rated={rated} position={false} />
         <div class="pairof">
           <label class="small">
             Rating from
@@ -84,9 +129,11 @@ export function SeekForm({ player, rated, close }: { player: Player; rated: bool
           </label>
         </div>
         <p class="problem small" role="alert">
-          {problem.value}
+          {problem}
         </p>
-        <button class="primary">Look for an opponent</button>
+        <button class="primary" disabled={busy}>
+          Look for an opponent
+        </button>
       </form>
     </Dialog>
   );
@@ -94,17 +141,7 @@ export function SeekForm({ player, rated, close }: { player: Player; rated: bool
 
 /** Asks one user, by his id or by the name of somebody who is here. */
 export function ChallengeForm({ player, user, known, close }: { player: Player; user: string; known: readonly string[]; close(): void }): JSX.Element {
-  const problem = useSignal("");
-  const submit = (e: TargetedSubmitEvent<HTMLFormElement>) => {
-    e.preventDefault();
-    const data = new FormData(e.currentTarget);
-    const wish = read(data);
-    const whom = find(String(data.get("user") ?? "").trim(), known);
-    if (typeof wish === "string") return void (problem.value = wish);
-    if (typeof whom !== "string") return void (problem.value = whom.problem);
-    void player.challenge(whom, wish);
-    close();
-  };
+  const { problem, busy, submit } = useProposal(player, close, (data) => find(String(data.get("user") ?? "").trim(), known));
   return (
     <Dialog title="Challenge someone" close={close}>
       <form class="form wish" onSubmit={submit} noValidate>
@@ -119,11 +156,13 @@ export function ChallengeForm({ player, user, known, close }: { player: Player; 
             </option>
           ))}
         </datalist>
-        <Terms rated={false} />
+        <Terms rated={false} position />
         <p class="problem small" role="alert">
-          {problem.value}
+          {problem}
         </p>
-        <button class="primary">Send the challenge</button>
+        <button class="primary" disabled={busy}>
+          Send the challenge
+        </button>
       </form>
     </Dialog>
   );
