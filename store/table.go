@@ -21,6 +21,9 @@ type Entry struct {
 	Size        int
 }
 
+// Clone is a table that changes by itself.
+func (t *Table) Clone() *Table { return &Table{Entries: slices.Clone(t.Entries), bytes: t.bytes} }
+
 // Push adds the newest entry.
 func (t *Table) Push(e Entry) {
 	t.Entries = append(t.Entries, e)

@@ -27,9 +27,9 @@ type (
 	}
 )
 
-// change takes one change: it is stale, or true once the transaction is.
-func (k *commit) change(i int) {
-	c, res := &k.changes[i], &k.results[i]
+// change takes one change of an offer: it is stale, or true once the transaction is.
+func (k *commit) change(o *offer, i int) {
+	c, res := &o.changes[i], &o.results[i]
 	st := k.b.logs[c.Channel]
 	switch {
 	case k.stale[c.Channel] || st.version != uint64(c.Prev):
@@ -44,7 +44,7 @@ func (k *commit) change(i int) {
 			st.wake, st.moved = 0, true
 		}
 	default:
-		k.accept(st, c)
+		k.accept(o, st, c)
 	}
 	if c.Command.ID != "" {
 		k.b.ids = append(k.b.ids, idRow{key: k.s.identity.Key(c.Channel, c.Command.User, c.Command.ID), hash: channel.BodyHash(c.Command.Body),
@@ -54,14 +54,14 @@ func (k *commit) change(i int) {
 }
 
 // accept takes the step that a command came to.
-func (k *commit) accept(st *logWork, c *journal.Change) {
+func (k *commit) accept(o *offer, st *logWork, c *journal.Change) {
 	if st.id == 0 {
 		k.fresh[st.name] = st
 	}
 	base := st.head
 	st.moved = true
 	st.version++
-	st.shard = k.id
+	st.shard = o.id
 	st.commanded = c.Command.Time.UnixMilli()
 	st.wake = 0
 	if !c.WakeAt.IsZero() {
@@ -77,12 +77,12 @@ func (k *commit) accept(st *logWork, c *journal.Change) {
 	for i := range c.Sends {
 		k.sends = append(k.sends, sendRow{st, st.version, i, &c.Sends[i]})
 	}
-	k.states.add(c.Rows)
+	k.states[o.fence.Service].add(c.Rows)
 	if c.Snapshot != nil {
 		k.snapshot(st, c)
 	}
 	k.urgent = k.urgent || len(c.Access) > 0 || len(c.Erase) > 0
-	k.steps.Add(c.Channel, st.version, st.head, c.Erase, c.Access)
+	o.steps.Add(c.Channel, st.version, st.head, c.Erase, c.Access)
 }
 
 // event makes a record of what a machine said, of which only class, key, kind, body and sender count.

@@ -19,6 +19,7 @@ type batchWork struct {
 	doubted []channel.Name // logs whose head must be held against the last record
 
 	remembered bool // logs are as this process wrote them last, and not locked: the write must prove it
+	served     bool // the same of logs of services
 
 	records []channel.Record // to be carried, in order
 	rows    []recordRow

@@ -38,6 +38,7 @@ func (c *committer) run() {
 		switch {
 		case len(batch) > 0:
 			c.write(batch)
+			c.s.done()
 		case closed:
 			return
 		default:

@@ -59,6 +59,16 @@ const (
 		AS m (id, head, tag, oldest, oldest_tag, since, bytes, last, rev, was_head, was_tag, was_oldest, was_rev)
 		WHERE c.id = m.id AND c.head = m.was_head AND c.tag = m.was_tag AND c.oldest = m.was_oldest AND c.rev = m.was_rev AND c.version = 0
 		RETURNING 1) SELECT carillon_moved((SELECT count(*) FROM moved), $14)`
+
+	// The same for channels of services. That nobody else changed what their owner alone writes, the fence proves.
+	moveServed = `WITH moved AS (UPDATE channels c SET head = m.head, tag = m.tag, oldest = m.oldest, oldest_tag = m.oldest_tag,
+		since = m.since, bytes = m.bytes, last = m.last, rev = m.rev, version = m.version, commanded = m.commanded,
+		shard = nullif(m.shard, 0), wake = nullif(m.wake, 0)
+		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+		$9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[])
+		AS m (id, head, tag, oldest, oldest_tag, since, bytes, last, rev, version, commanded, shard, wake, was_head, was_tag, was_oldest, was_version)
+		WHERE c.id = m.id AND c.head = m.was_head AND c.tag = m.was_tag AND c.oldest = m.was_oldest AND c.version = m.was_version
+		RETURNING 1) SELECT carillon_moved((SELECT count(*) FROM moved), $18)`
 )
 
 // askLogs has a batch lock the rows of channels and puts them into the work. Those of trusted have been held against their
@@ -166,7 +176,6 @@ func (b *batchWork) enroll(ctx context.Context, w *work, logs map[channel.Name]*
 
 // queueHeads has a batch write the rows of the logs that moved, in the order of their names: that is the order of locks.
 func (b *batchWork) queueHeads(to *pgx.Batch) {
-	const columns = 13
 	var moved []*logWork
 	for _, st := range b.logs {
 		if st.moved {
@@ -177,24 +186,39 @@ func (b *batchWork) queueHeads(to *pgx.Batch) {
 		return
 	}
 	slices.SortFunc(moved, func(x, y *logWork) int { return strings.Compare(string(x.name), string(y.name)) })
-	var c [columns][]int64
+	var columns [17][]int64
+	most := 0
 	for _, st := range moved {
-		rest := [4]int64{int64(st.version), st.commanded, st.shard, st.wake}
-		if b.remembered {
-			rest = [4]int64{int64(st.was.head.Offset), int64(st.was.head.Tag), int64(st.was.oldest.Offset), int64(st.was.rev)}
+		row := [len(columns)]int64{st.id, int64(st.head.Offset), int64(st.head.Tag), int64(st.oldest.Offset), int64(st.oldest.Tag),
+			st.since, st.bytes, st.lastMS, int64(st.rev)}
+		rest := row[9:9]
+		if !b.remembered {
+			rest = append(rest, int64(st.version), st.commanded, st.shard, st.wake)
 		}
-		for i, v := range [columns]int64{st.id, int64(st.head.Offset), int64(st.head.Tag), int64(st.oldest.Offset), int64(st.oldest.Tag),
-			st.since, st.bytes, st.lastMS, int64(st.rev), rest[0], rest[1], rest[2], rest[3]} {
-			c[i] = append(c[i], v)
+		switch {
+		case b.remembered:
+			rest = append(rest, int64(st.was.head.Offset), int64(st.was.head.Tag), int64(st.was.oldest.Offset), int64(st.was.rev))
+		case b.served:
+			rest = append(rest, int64(st.was.head.Offset), int64(st.was.head.Tag), int64(st.was.oldest.Offset), int64(st.was.version))
+		}
+		most = 9 + len(rest)
+		for i, v := range row[:most] {
+			if columns[i] == nil {
+				columns[i] = make([]int64, 0, len(moved))
+			}
+			columns[i] = append(columns[i], v)
 		}
 	}
-	args := make([]any, 0, columns+1)
-	for i := range c {
-		args = append(args, c[i])
+	args := make([]any, 0, most+1)
+	for i := range columns[:most] {
+		args = append(args, columns[i])
 	}
-	if b.remembered {
+	switch {
+	case b.remembered:
 		to.Queue(moveRemembered, append(args, len(moved))...)
-	} else {
+	case b.served:
+		to.Queue(moveServed, append(args, len(moved))...)
+	default:
 		to.Queue(moveLogs, args...)
 	}
 }

@@ -40,6 +40,9 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	for i := range s.queues {
 		s.queues[i].wake = make(chan struct{}, 1)
 	}
+	for range stageLanes {
+		s.lanes = append(s.lanes, newLane(s))
+	}
 	s.ending, s.end = context.WithCancel(context.Background())
 	if err := s.open(ctx, config); err != nil {
 		s.end()
@@ -61,8 +64,8 @@ func (s *Store) open(ctx context.Context, config *pgxpool.Config) error {
 	s.temper(config)
 	var err error
 	writing, reading := config.Copy(), config
-	writing.MaxConns = int32(s.o.Committers)
-	reading.MaxConns = int32(s.o.MaxConns - s.o.Committers)
+	writing.MaxConns = int32(s.o.Committers + stageLanes)
+	reading.MaxConns = int32(s.o.MaxConns) - writing.MaxConns
 	if s.writing, err = pgxpool.NewWithConfig(ctx, writing); err != nil {
 		return err
 	}
@@ -80,6 +83,9 @@ func (s *Store) start() {
 	for i := range s.queues {
 		c := newCommitter(s, &s.queues[i])
 		s.committing.Go(c.run)
+	}
+	for _, l := range s.lanes {
+		s.working.Go(l.run)
 	}
 }
 
@@ -125,8 +131,9 @@ func (s *Store) temper(config *pgxpool.Config) {
 		c.RuntimeParams[name] = strconv.FormatInt(within.Milliseconds(), 10)
 	}
 	// Every statement finds its rows by an index, whatever the server believes of tables that were small a moment ago; and
-	// plans do not depend on what is asked for.
-	for _, plan := range []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin"} {
+	// plans do not depend on what is asked for. What cannot do without one that is switched off looks so dear that the server
+	// would compile it, for a second or two.
+	for _, plan := range []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"} {
 		c.RuntimeParams[plan] = "off"
 	}
 	c.RuntimeParams["plan_cache_mode"] = "force_generic_plan"

@@ -24,10 +24,11 @@ import (
 const (
 	DefaultWaiting      = 16384    // records before the committers
 	DefaultWaitingBytes = 64 << 20 // bytes of their bodies
-	DefaultMaxConns     = 8        // connections of a store: its committers' and those of readers and services
+	DefaultMaxConns     = 8        // connections of a store: its committers', those of services, and of readers
 	DefaultCommitters   = 2        // channels are spread over them
 
 	maxBatch      = 1024    // records in a transaction
+	smallBatch    = 64      // fewer are not written beside another batch
 	maxBatchBytes = 4 << 20 // bytes of bodies in a transaction; one record is always taken
 )
 
@@ -39,8 +40,8 @@ type Options struct {
 	Stepped      func()           // called after a commit that changed access or erased something; it only enqueues; may be nil
 	Waiting      int              // DefaultWaiting if 0; beyond it Append answers journal.ErrBusy
 	WaitingBytes int              // DefaultWaitingBytes if 0
-	MaxConns     int              // DefaultMaxConns if 0; at least Committers + 2
-	Committers   int              // DefaultCommitters if 0
+	MaxConns     int              // DefaultMaxConns if 0; at least Committers + 4
+	Committers   int              // of plain channels; DefaultCommitters if 0
 	Patience     time.Duration    // DefaultPatience if 0: how long the database may be silent until it counts as away
 	Unsynced     bool             // a server with fsync = off is accepted: for tests, since it may lose what was acknowledged
 
@@ -79,25 +80,28 @@ func (o *Options) complete() {
 	if o.MaxConns <= 0 {
 		o.MaxConns = DefaultMaxConns
 	}
-	o.MaxConns = max(o.MaxConns, o.Committers+2)
+	o.MaxConns = max(o.MaxConns, o.Committers+stageLanes+2)
 }
 
 // Store is a journal in a Postgres database. Use Open.
 type Store struct {
 	o        Options
 	identity store.Identity
-	pool     *pgxpool.Pool // of readers and services
-	writing  *pgxpool.Pool // of the committers, one connection each
+	pool     *pgxpool.Pool // of readers
+	writing  *pgxpool.Pool // of those who commit, one connection each
 	reach    reach
 	clock    clock
 	spread   maphash.Seed // of channels over the queues
-	turns    turns        // of services
+	lanes    []*lane      // of services
+	lookups  lookups      // of ids of their commands
 	sound    sound        // logs of services
 
 	mu           sync.Mutex
 	queues       []queue // one for each committer
 	waiting      int     // records in all of them
 	waitingBytes int
+	writes       int      // batches being written
+	held         []*queue // of small batches that wait for a turn, the longest first
 	closed       bool
 
 	shut       atomic.Bool // reads are refused

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"hash/maphash"
+	"slices"
 
 	"carillon/channel"
 	"carillon/journal"
@@ -66,7 +67,7 @@ func (s *Store) enqueue(q request) error {
 	at.waiting = append(at.waiting, q)
 	s.waiting++
 	s.waitingBytes += len(q.record.Body)
-	if len(at.waiting) == 1 {
+	if n := len(at.waiting); n == 1 || n == smallBatch {
 		at.signal()
 	}
 	return nil
@@ -79,11 +80,24 @@ func (q *queue) signal() {
 	}
 }
 
-// take gives the next batch of a queue, in order, and whether the store is closed. What was appended while a commit ran is
-// the next batch: no timer gathers it.
+// take gives the next batch of a queue, in order, and whether the store is closed and the queue at its end. What was appended
+// while a commit ran is the next batch: no timer gathers it. A small one waits for its turn while others are written, and
+// gathers more: many small transactions side by side cost more than one after the other. What is taken is given back with done.
 func (s *Store) take(from *queue) (batch []request, closed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if n := len(from.waiting); n > 0 && n < smallBatch && (s.writes > 0 || len(s.held) > 0 && s.held[0] != from) {
+		if !slices.Contains(s.held, from) {
+			s.held = append(s.held, from)
+		}
+		return nil, false
+	}
+	s.held = slices.DeleteFunc(s.held, func(q *queue) bool { return q == from })
+	if len(from.waiting) == 0 {
+		s.wakeHeld()
+		return nil, s.closed
+	}
+	s.writes++
 	n, bytes := 0, 0
 	for n < len(from.waiting) && n < maxBatch {
 		size := len(from.waiting[n].record.Body)
@@ -100,7 +114,22 @@ func (s *Store) take(from *queue) (batch []request, closed bool) {
 	if len(from.waiting) == 0 {
 		from.waiting = nil // the batch owns the array now
 	}
-	return batch, s.closed
+	return batch, false
+}
+
+// done ends the write of a batch, and gives the turn to who waits for it longest.
+func (s *Store) done() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writes--
+	s.wakeHeld()
+}
+
+// wakeHeld wakes the first who waits for a turn, if it is there; mu is held.
+func (s *Store) wakeHeld() {
+	if s.writes == 0 && len(s.held) > 0 {
+		s.held[0].signal()
+	}
 }
 
 // takeBehind removes from a queue what stands behind failed records of the same channels.

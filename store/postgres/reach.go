@@ -95,7 +95,7 @@ func (s *Store) watch() {
 }
 
 // probeText changes nothing and yet must be committed: a server that cannot write, or whose disk is silent, does not answer.
-const probeText = "UPDATE meta SET shards = shards"
+const probeText = "UPDATE meta SET shards = shards WHERE id = 1"
 
 func (s *Store) probe() error {
 	ctx, cancel := context.WithTimeout(s.ending, s.o.Patience)

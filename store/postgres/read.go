@@ -40,7 +40,7 @@ func (s *Store) Heads(ctx context.Context, ns []channel.Name) ([]channel.Positio
 		names[i] = string(n)
 	}
 	var found map[channel.Name]channel.Position
-	err := s.view(ctx, "heads", func(ctx context.Context, w *work) error {
+	err := s.glance(ctx, "heads", func(ctx context.Context, w *work) error {
 		found = make(map[channel.Name]channel.Position, len(ns))
 		b := w.batch()
 		b.Queue(findHeads, names).Query(func(rows rows) error {
@@ -54,7 +54,7 @@ func (s *Store) Heads(ctx context.Context, ns []channel.Name) ([]channel.Positio
 			}
 			return rows.Err()
 		})
-		return w.commit(ctx, b)
+		return w.send(ctx, b)
 	})
 	if err != nil {
 		return nil, err

@@ -35,16 +35,20 @@ const (
 
 	// Tickets are given in the order of place, under the lock of the fence: none comes after a higher one.
 	addSends = `INSERT INTO sends (shard, source, version, place, target, "binary", body)
-		SELECT $1::bigint, s.source, s.version, s.place, s.target, s."binary", s.body
-		FROM unnest($2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::boolean[], $7::bytea[]) WITH ORDINALITY
-		AS s (source, version, place, target, "binary", body, n) ORDER BY s.n`
+		SELECT s.shard, s.source, s.version, s.place, s.target, s."binary", s.body
+		FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::boolean[], $7::bytea[]) WITH ORDINALITY
+		AS s (shard, source, version, place, target, "binary", body, n) ORDER BY s.n`
 
 	eraseBodies = `UPDATE records r SET body = '', hash = e.hash FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS e (channel, "offset", hash)
 		WHERE r.channel = e.channel AND r."offset" = e."offset" AND r.hash IS NULL`
 
-	addSteps = `INSERT INTO steps (shard, first, last, time, body) VALUES ($1, $2, $3, $4, $5)`
+	addSteps = `INSERT INTO steps (shard, first, last, time, body)
+		SELECT s.shard, s.first, s.last, $4, s.body FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $5::bytea[]) AS s (shard, first, last, body)`
 
-	countSteps = `UPDATE fences SET steps = $2, served = $3 WHERE id = $1`
+	// If a fence is not as it was found or is remembered, the transaction ends.
+	countSteps = `WITH counted AS (UPDATE fences f SET steps = m.steps, served = m.served
+		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS m (id, n, was, steps, served)
+		WHERE f.id = m.id AND f.n = m.n AND f.steps = m.was RETURNING 1) SELECT carillon_moved((SELECT count(*) FROM counted), $6)`
 )
 
 // queue has a batch write everything; false: there is nothing to write.
@@ -53,14 +57,17 @@ func (k *commit) queue(to *pgx.Batch) bool {
 	for _, m := range k.logs {
 		m.flush()
 	}
+	counted := k.queueFences(to)
 	k.b.queue(to)
 	k.queueErased(to)
 	k.queueKept(to)
 	k.queueAccess(to)
 	k.queueSends(to)
-	k.states.queue(to)
+	for _, s := range k.states {
+		s.queue(to)
+	}
 	k.queueSteps(to)
-	return !k.b.empty() || len(k.logs) > 0 || k.steps.Count > 0
+	return counted || !k.b.empty() || len(k.logs) > 0
 }
 
 // shrink takes erased bodies out of the sizes of their logs, unless the records were trimmed.
@@ -141,24 +148,46 @@ func (k *commit) queueSends(to *pgx.Batch) {
 	if n == 0 {
 		return
 	}
-	sources, targets, versions, places := make([]string, n), make([]string, n), make([]int64, n), make([]int64, n)
+	sources, targets, shards, versions, places := make([]string, n), make([]string, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	binaries, bodies := make([]bool, n), make([][]byte, n)
 	for i, s := range k.sends {
 		sources[i], targets[i], versions[i], places[i] = string(s.log.name), string(s.command.Channel), int64(s.version), int64(s.place)
-		binaries[i], bodies[i] = s.command.Binary, store.Blob(s.command.Body)
+		shards[i], binaries[i], bodies[i] = s.log.shard, s.command.Binary, store.Blob(s.command.Body)
 	}
-	to.Queue(addSends, k.id, sources, versions, places, targets, binaries, bodies)
+	to.Queue(addSends, shards, sources, versions, places, targets, binaries, bodies)
 }
 
-// queueSteps numbers the steps from the fence, whose row the transaction holds.
-func (k *commit) queueSteps(to *pgx.Batch) {
+// queueFences counts steps, which are numbered from the fences, and notes that the shards are served. It comes first, for where
+// fences were not locked before it locks them, and proves them.
+func (k *commit) queueFences(to *pgx.Batch) bool {
+	var ids, ns, was, steps, served []int64
 	now := k.b.now.UnixMilli()
-	if k.steps.Count > 0 {
-		first := k.stepped + 1
-		k.stepped += uint64(k.steps.Count)
-		to.Queue(addSteps, k.id, int64(first), int64(k.stepped), now, k.steps.Body)
+	for _, o := range k.offers {
+		o.stepped += uint64(o.steps.Count)
+		since := now - o.served
+		if o.fenced() || !k.b.served && o.steps.Count == 0 && since >= 0 && since < servedEvery.Milliseconds() {
+			continue
+		}
+		o.served = now
+		ids, ns, was = append(ids, o.id), append(ns, int64(o.n)), append(was, int64(o.was))
+		steps, served = append(steps, int64(o.stepped)), append(served, now)
 	}
-	if since := now - k.served; k.steps.Count > 0 || since >= servedEvery.Milliseconds() || since < 0 {
-		to.Queue(countSteps, k.id, int64(k.stepped), now)
+	if len(ids) > 0 {
+		to.Queue(countSteps, ids, ns, was, steps, served, len(ids))
+	}
+	return len(ids) > 0
+}
+
+// queueSteps writes what changes did, a row for each shard.
+func (k *commit) queueSteps(to *pgx.Batch) {
+	var ids, first, last []int64
+	var bodies [][]byte
+	for _, o := range k.offers {
+		if o.steps.Count > 0 {
+			ids, first, last, bodies = append(ids, o.id), append(first, int64(o.was)+1), append(last, int64(o.stepped)), append(bodies, o.steps.Body)
+		}
+	}
+	if len(ids) > 0 {
+		to.Queue(addSteps, ids, first, last, k.b.now.UnixMilli(), bodies)
 	}
 }

@@ -2,9 +2,7 @@ package postgres
 
 import (
 	"context"
-	"crypto/sha1"
 	"errors"
-	"fmt"
 	"time"
 
 	"carillon/channel"
@@ -72,36 +70,6 @@ func (s *Store) enter() (leave func(), err error) {
 	}
 	s.committing.Add(1)
 	return s.committing.Done, nil
-}
-
-// Seen is journal.Stage's. Commands that are asked for several times in a call are looked up once.
-func (s *Store) Seen(ctx context.Context, cs []channel.Command) (known []journal.Known, err error) {
-	err = s.view(ctx, "ids of commands", func(ctx context.Context, w *work) error {
-		seen := store.NewSeen(&s.identity, cs)
-		keys := make([][]byte, len(seen.Keys()))
-		for i := range keys {
-			keys[i] = seen.Keys()[i][:]
-		}
-		b := w.batch()
-		each(b, func(scan func(...any) error) error {
-			var k store.Answered
-			var key, hash []byte
-			var offset, tag int64
-			if err := scan(&key, &hash, &k.Binary, &offset, &tag, &k.Reply.Code, &k.Reply.Body); err != nil {
-				return err
-			}
-			if len(key) != len(store.IDKey{}) || len(hash) != sha1.Size {
-				return fmt.Errorf("an id is of another length: %w", journal.ErrDamaged)
-			}
-			k.Hash, k.Reply.At = [sha1.Size]byte(hash), s.identity.Position(offset, tag)
-			seen.Found(store.IDKey(key), &k)
-			return nil
-		}, `SELECT key, hash, "binary", "offset", tag, code, reply FROM ids WHERE key = ANY($1)`, keys)
-		err := w.commit(ctx, b)
-		known = seen.Known()
-		return err
-	})
-	return known, err
 }
 
 // Load is journal.Stage's.

@@ -168,9 +168,9 @@ func rawCommit(b *testing.B, dsn string, channels int) func() {
 		t.Queue(addIDs, i.blob, i.blob2, i.bools, i.n[0], i.n[1], i.n[2], i.codes, i.blob3)
 		t.Queue(addCommands, k.n[0], k.n[1], k.n[2], k.n[3], k.blob)
 		t.Queue(moveLogs, m.n[0], m.n[1], m.n[2], m.n[3], m.n[4], m.n[5], m.n[6], m.n[7], m.n[8], m.n[9], m.n[10], m.n[11], m.n[12])
-		t.Queue(addSteps, 1, step+1, step+commitBatch, 1, make([]byte, 30*commitBatch))
+		t.Queue(addSteps, []int64{1}, []int64{step + 1}, []int64{step + commitBatch}, 1, [][]byte{make([]byte, 30*commitBatch)})
+		t.Queue(countSteps, []int64{1}, []int64{1}, []int64{step}, []int64{step + commitBatch}, []int64{1}, 1)
 		step += commitBatch
-		t.Queue(countSteps, 1, step, 1)
 		t.Queue("COMMIT")
 		if err := conn.SendBatch(ctx, t).Close(); err != nil {
 			b.Error(err)

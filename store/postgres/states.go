@@ -37,12 +37,17 @@ func newStates(service string) *states {
 const lockRows = `SELECT r.kind, r.key, r.rank, r.terms FROM unnest($2::text[], $3::bytea[]) AS u (kind, key)
 	JOIN rows r ON r.service = $1 AND r.kind = u.kind AND r.key = u.key ORDER BY r.kind, r.key FOR UPDATE OF r`
 
-// ask has a batch lock and read the rows that changes may state.
-func (s *states) ask(to *pgx.Batch, cs []journal.Change) {
+// ask has a batch lock and read the rows that changes of the service may state.
+func (s *states) ask(to *pgx.Batch, offers []*offer) {
 	keys := map[rowKey]bool{}
-	for i := range cs {
-		for j := range cs[i].Rows {
-			keys[rowKey{cs[i].Rows[j].Kind, cs[i].Rows[j].Key}] = true
+	for _, o := range offers {
+		if o.fence.Service != s.service {
+			continue
+		}
+		for i := range o.changes {
+			for _, r := range o.changes[i].Rows {
+				keys[rowKey{r.Kind, r.Key}] = true
+			}
 		}
 	}
 	if len(keys) == 0 {

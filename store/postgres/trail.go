@@ -36,7 +36,7 @@ func (s *Store) Ends(ctx context.Context) (marks []journal.Mark, err error) {
 
 // trails reads the ends of all shards that have steps.
 func (s *Store) trails(ctx context.Context) (trails []store.ShardTrail, err error) {
-	err = s.view(ctx, "trail", func(ctx context.Context, w *work) error {
+	err = s.glance(ctx, "trail", func(ctx context.Context, w *work) error {
 		trails = nil
 		b := w.batch()
 		each(b, func(scan func(...any) error) error {
@@ -47,7 +47,7 @@ func (s *Store) trails(ctx context.Context) (trails []store.ShardTrail, err erro
 			trails = append(trails, t)
 			return nil
 		}, findTrails)
-		return w.commit(ctx, b)
+		return w.send(ctx, b)
 	})
 	return trails, err
 }
@@ -109,7 +109,7 @@ func (s *Store) follow(ctx context.Context, w *work, moved []store.ShardTrail, m
 
 // Rights is journal.Trail's.
 func (s *Store) Rights(ctx context.Context, gs []journal.Grant) (as []channel.Access, err error) {
-	err = s.view(ctx, "rights", func(ctx context.Context, w *work) error {
+	err = s.glance(ctx, "rights", func(ctx context.Context, w *work) error {
 		rights := store.NewRights(gs)
 		var names []string
 		var askers, users [][]byte
@@ -130,7 +130,7 @@ func (s *Store) Rights(ctx context.Context, gs []journal.Grant) (as []channel.Ac
 			rights.Found(journal.Grant{Channel: a.Channel, User: string(asker)}, a)
 			return nil
 		}, findRights, names, askers, users)
-		err := w.commit(ctx, b)
+		err := w.send(ctx, b)
 		as = rights.Answers()
 		return err
 	})

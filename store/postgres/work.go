@@ -22,7 +22,8 @@ type (
 const (
 	beginChange = "BEGIN" // READ COMMITTED: after a lock is had, the next statement sees what its holder wrote
 	beginView   = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-	maxTries    = 6 // of one transaction, if others were in the way or its line broke before COMMIT was sent
+	noBegin     = "" // of what is one statement, and a snapshot by itself
+	maxTries    = 6  // of one transaction, if others were in the way or its line broke before COMMIT was sent
 )
 
 // work is one transaction. BEGIN travels with its first batch and COMMIT with its last: a transaction of two batches takes two
@@ -38,7 +39,7 @@ type work struct {
 // batch makes a batch for send or commit. A statement's callback is called when its answer comes; none may use w.
 func (w *work) batch() *pgx.Batch {
 	b := &pgx.Batch{}
-	if !w.begun {
+	if !w.begun && w.begin != "" {
 		b.Queue(w.begin)
 		w.begun = true
 	}
@@ -86,6 +87,15 @@ func (s *Store) change(pool *pgxpool.Pool, f func(context.Context, *work) error)
 
 // view runs f in one snapshot of the database.
 func (s *Store) view(ctx context.Context, what string, f func(context.Context, *work) error) error {
+	return s.read(ctx, what, beginView, f)
+}
+
+// glance runs an f that sends one statement, which needs no transaction around it.
+func (s *Store) glance(ctx context.Context, what string, f func(context.Context, *work) error) error {
+	return s.read(ctx, what, noBegin, f)
+}
+
+func (s *Store) read(ctx context.Context, what, begin string, f func(context.Context, *work) error) error {
 	if s.shut.Load() {
 		return journal.ErrClosed
 	}
@@ -95,7 +105,7 @@ func (s *Store) view(ctx context.Context, what string, f func(context.Context, *
 	within, cancel := context.WithTimeoutCause(ctx, s.o.Patience, errSilent)
 	defer cancel()
 	for try := 1; ; try++ {
-		_, err := s.attempt(within, s.pool, beginView, f)
+		_, err := s.attempt(within, s.pool, begin, f)
 		switch {
 		case err == nil:
 			return nil
