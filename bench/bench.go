@@ -46,7 +46,7 @@ type Target struct {
 type Load struct {
 	Conns     int           `help:"Connections that subscribe."`
 	Channels  int           `help:"rooms, commands: how many channels."`
-	Nodes     int           `help:"cluster, across: processes of the server; they meet in a Redis that is started too."`
+	Nodes     int           `help:"cluster, across: processes of the server; they meet in a Redis that is started too. Of what lasts (chat, chess, commands, mixed, articles): so many over a Redis and a Postgres, instead of one by itself."`
 	Members   int           `help:"chat: in each room."`
 	Rate      float64       `help:"Messages a second, over all channels."`
 	Payload   int           `default:"100" help:"Bytes of a message's body."`
@@ -158,7 +158,7 @@ func (c *Command) target(ctx context.Context) (*target, error) {
 		}
 	case o.Peer != "":
 		t, err = startPeer(ctx, o.Peer, o.Peers)
-	case c.Scenario == clusterName || c.Scenario == acrossName:
+	case c.Scenario == clusterName || c.Scenario == acrossName || c.Load.Nodes > 0 && lasting[c.Scenario]:
 		t, err = c.startCluster(ctx)
 	default:
 		t, err = c.startCarillon(ctx)

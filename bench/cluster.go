@@ -46,16 +46,18 @@ func (t *target) follow() {
 	t.address, t.inside, t.port, t.path, t.pid, t.dialect = first.address, first.inside, first.port, first.path, first.pid, first.dialect
 }
 
-// startCluster starts a Redis that keeps nothing, and nodes that meet there. Their plain channels live in it.
+// startCluster starts a Redis that keeps nothing, and nodes that meet there. Their plain channels live in it; where a scenario
+// is about what lasts, a Postgres is started too, in which they run the services.
 func (c *Command) startCluster(ctx context.Context) (t *target, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	t = &target{name: "cluster"}
+	started := &target{name: "cluster"}
+	t = started
 	defer func() {
 		if err != nil {
-			t.stop()
+			started.stop()
 		}
 	}()
 	redis := []string{"redis-server", "--port", "{port}", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--client-output-buffer-limit", "pubsub 256mb 64mb 60"}
@@ -69,9 +71,16 @@ func (c *Command) startCluster(ctx context.Context) (t *target, err error) {
 	if c.Quick {
 		n = min(n, 3)
 	}
+	env, services := []string{"CARILLON_REDIS_URL=redis://" + t.redis.address}, []string{"--set", "services="}
+	if lasting[c.Scenario] {
+		if t.postgres, err = startPostgres(ctx); err != nil {
+			return nil, fmt.Errorf("a cluster in which things last: %w", err)
+		}
+		env, services = append(env, "CARILLON_POSTGRES_URL=postgres://postgres@"+t.postgres.address+"/postgres?sslmode=disable"), nil
+	}
 	for i := range n {
-		args := []string{self, "dev", "--listen", "127.0.0.1:{port}", "--internal-listen", "127.0.0.1:{internal}", "--set", "services=", "--set", "node=n" + strconv.Itoa(i+1)}
-		node, err := start(ctx, ours, c.Target.Protocol, args, "CARILLON_REDIS_URL=redis://"+t.redis.address)
+		args := append([]string{self, "dev", "--listen", "127.0.0.1:{port}", "--internal-listen", "127.0.0.1:{internal}", "--set", "node=n" + strconv.Itoa(i+1)}, services...)
+		node, err := start(ctx, ours, c.Target.Protocol, args, env...)
 		if err != nil {
 			return nil, err
 		}

@@ -25,23 +25,37 @@ type spent struct{ seconds, count float64 }
 // steps are the times of a server so far; nil: it does not tell them.
 type steps map[string]spent
 
-// steps asks the internal listener of a server that was started here.
+// steps asks the internal listeners of a server that was started here; of several nodes it adds up what they say.
 func (t *target) steps(ctx context.Context) (steps, error) {
-	if t.inside == "" {
-		return nil, nil
+	nodes := t.nodes
+	if len(nodes) == 0 {
+		nodes = []*target{t}
 	}
+	s := steps{}
+	for _, n := range nodes {
+		if n.inside == "" {
+			return nil, nil
+		}
+		if err := s.ask(ctx, n.inside); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// ask adds what a server says of itself.
+func (s steps) ask(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, metricsTime)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.inside+"/metrics", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return nil, fmt.Errorf("metrics of the server: %w", err)
+		return fmt.Errorf("metrics of the server: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	s := steps{}
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
 		name, value, _ := strings.Cut(lines.Text(), " ")
 		metric, part, _ := cutLast(name, "_")
@@ -55,13 +69,13 @@ func (t *target) steps(ctx context.Context) (steps, error) {
 		was := s[metric]
 		switch part {
 		case "sum":
-			was.seconds = v
+			was.seconds += v
 		case "count":
-			was.count = v
+			was.count += v
 		}
 		s[metric] = was
 	}
-	return s, nil
+	return nil
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {

@@ -18,18 +18,19 @@ import (
 
 // target is a server under load, or several that are one cluster.
 type target struct {
-	name    string
-	dialect string
-	address string // host:port
-	inside  string // host:port of its internal listener; "": not known
-	port    int
-	path    string
-	pid     int
-	secret  []byte
-	nodes   []*target // of a cluster; nil: this server is alone, or not known to be one of many
-	redis   *target   // of a cluster that was started here
-	cmd     *exec.Cmd // nil where the server was there before
-	dir     string    // of a built peer, or for what lasts; removed at the end
+	name     string
+	dialect  string
+	address  string // host:port
+	inside   string // host:port of its internal listener; "": not known
+	port     int
+	path     string
+	pid      int
+	secret   []byte
+	nodes    []*target // of a cluster; nil: this server is alone, or not known to be one of many
+	redis    *target   // of a cluster that was started here
+	postgres *target   // of one in which things last
+	cmd      *exec.Cmd // nil where the server was there before
+	dir      string    // of a built peer, or for what lasts; removed at the end
 }
 
 // Waiting for a server that was started.
@@ -122,8 +123,10 @@ func (t *target) stop() {
 	for _, n := range t.nodes {
 		n.stop()
 	}
-	if t.redis != nil {
-		t.redis.stop()
+	for _, store := range []*target{t.redis, t.postgres} {
+		if store != nil {
+			store.stop()
+		}
 	}
 	if t.cmd != nil {
 		_ = t.cmd.Process.Signal(syscall.SIGTERM) // it may be gone already
