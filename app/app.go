@@ -21,6 +21,11 @@ type Service struct {
 	// Presence has the machine of a channel told who comes and goes there: commands of PresenceUser with the body
 	// {"here":bool,"user":"ann"}. One may be lost, or come twice, and a short absence is not told.
 	Presence bool
+	// Trip has the trip of commands measured and kept, see channel.Command. Other services find it zero.
+	Trip bool
+	// Mirror names keys of Latest records of which nodes that share a Redis keep a copy there, for other programs to read. It
+	// lasts two hours, comes a moment later than the record, and is never read back.
+	Mirror []string
 }
 
 // Machine is the state of one channel. It is used by one goroutine at a time.
@@ -64,11 +69,19 @@ const systemPrefix = "@"
 // PresenceUser is the user as whom a node tells machines of presence.
 const PresenceUser = systemPrefix + "presence"
 
+// PresenceChannel is where a machine sends what it believes of presence in a channel of its service, which may be its own:
+// {"channel":NAME,"here":bool,"user":"ann"}. Where it is wrong, also half a minute later, that channel is told. A machine
+// for which much hangs on it asks now and then, since nobody tells it of those who were there when all nodes ended.
+const PresenceChannel channel.Name = PresenceUser
+
 // UserOf is the user as whom the machine of a channel acts elsewhere, and its timers at home.
 func UserOf(n channel.Name) string { return systemPrefix + string(n) }
 
 // IsTimer tells whether a command is the machine's own timer: its time has come, by c.Time. Its body is empty.
-func IsTimer(c channel.Command) bool { return c.User == UserOf(c.Channel) }
+func IsTimer(c channel.Command) bool {
+	n, ok := strings.CutPrefix(c.User, systemPrefix)
+	return ok && n == string(c.Channel)
+}
 
 // SentBy is the channel whose machine sent a command.
 func SentBy(c channel.Command) (channel.Name, bool) {

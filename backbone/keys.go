@@ -79,6 +79,12 @@ func (b *Backbone) PartitionKey(kind string, partition int) string {
 	return b.begin(partition) + kind + "/" + strconv.Itoa(partition)
 }
 
+// EntryKey names what is kept of a kind about a Latest record, for other programs to find: PREFIX:KIND:{NAME}:KEY. All kinds
+// of one record, and all keys of one channel, have one tag.
+func (b *Backbone) EntryKey(kind string, n channel.Name, key string) string {
+	return b.prefix + ":" + kind + ":{" + string(n) + "}:" + escape(key)
+}
+
 // NodeKey names what is kept of a kind about a node, such as its inbox: PREFIX:{TAG}:KIND//NODE.
 func (b *Backbone) NodeKey(kind, node string) string {
 	return b.begin(partition(node)) + kind + "//" + escape(node)

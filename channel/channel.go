@@ -45,13 +45,17 @@ type Command struct {
 	Origin  uint64        // asking connection; 0 for none
 	Time    time.Time     // never decreasing within a channel, millisecond precision
 	Head    uint64        // offset of the log before the command: the first Logged event gets the next one
-	Waited  time.Duration // between asking and Time; not kept
+	Waited  time.Duration // on desks, before a worker took it in hand; kept in whole ms from LeastWait on
+	Trip    time.Duration // to the asker's client and back, in whole ms, as his node measured it; 0: unknown. Kept
 	Lost    time.Duration // of the time since the last command that changed the channel: how long its service could do nothing; kept
 	Age     time.Duration // time since the asker first sent this ID, by its own clock; not kept
 	Seed    [32]byte      // chance
 	Binary  bool
 	Body    []byte
 }
+
+// LeastWait is the shortest Waited that is kept: a service counts none that is shorter.
+const LeastWait = 50 * time.Millisecond
 
 // Reply answers a Command; it is the same for every retry of its ID.
 type Reply struct {

@@ -42,6 +42,8 @@ type Redis struct {
 	Username string `key:"username" default:"" max:"256" format:"word" help:"User of its ACL; none: its default user."`
 	Password Secret `key:"password" help:"Password of that user."`
 	Prefix   string `key:"prefix" default:"carillon" max:"64" format:"keys" help:"What all keys and subjects begin with, so that several clusters can share a Redis."`
+
+	AllowMixed bool `key:"allow_mixed" default:"false" fixed:"it is looked at when a node starts" help:"Whether this node starts beside others that have other services or other durable namespaces. For one deploy that adds some which nobody uses yet, and for no longer: until all nodes agree, a channel of those would be written into two journals."`
 }
 
 // Postgres is a database that the nodes share.

@@ -47,7 +47,7 @@ func FromConfig(c *config.Config) (Options, error) {
 
 func cluster(c *config.Config) Cluster {
 	return Cluster{
-		Name: c.Node, Postgres: string(c.Postgres.URL.Reveal()),
+		Name: c.Node, Postgres: string(c.Postgres.URL.Reveal()), AllowMixed: c.Redis.AllowMixed,
 		Roles: Roles{Gateway: c.Has(config.RoleGateway), Worker: c.Has(config.RoleWorker), API: c.Has(config.RoleAPI)},
 		Redis: Redis{
 			URL: c.Redis.URL, Username: c.Redis.Username, Password: string(c.Redis.Password.Reveal()), Prefix: c.Redis.Prefix,

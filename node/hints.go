@@ -77,6 +77,8 @@ type overRedis struct {
 	backbone *backbone.Backbone
 	feed     *redis.Feed
 	peers    *redis.Peers
+	mirror   *redis.Mirror
+	agreement
 }
 
 // openRedis makes the bus over the Redis that the nodes share.
@@ -93,12 +95,12 @@ func (n *Node) openRedis(ctx context.Context, in bus.In) error {
 		return fmt.Errorf("redis.url: %w", err)
 	}
 	feed := redis.NewFeed(redis.FeedOptions{Backbone: b, In: in, Log: n.log})
-	h.redis = &overRedis{backbone: b, feed: feed, peers: redis.NewPeers(b)}
+	h.redis = &overRedis{backbone: b, feed: feed, peers: redis.NewPeers(b), mirror: redis.NewMirror(b, n.log)}
 	h.feed, h.shared, h.id = n.meters.counted(feed), true, b.Node()
 	h.desk = redis.NewDesk(redis.DeskOptions{Backbone: b, Errors: answers, Log: n.log})
 	whole := redis.NewRoster(redis.RosterOptions{Backbone: b, Told: n.told, Log: n.log})
 	h.roster = whole
-	h.shut = append(h.shut, whole.Close, feed.Close, b.Close)
+	h.shut = append(h.shut, h.redis.mirror.Close, whole.Close, feed.Close, b.Close)
 	return nil
 }
 

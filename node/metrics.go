@@ -74,6 +74,7 @@ func (m *meters) read(n *Node) {
 	m.fanout(n)
 	m.commit(n)
 	m.cluster(n)
+	m.mirror(n)
 	m.limits(n)
 	r := m.registry
 	r.Count(observe.Panics, func() uint64 { return n.sockets.Stats().Panics + m.broken.Load() }, observe.LabelPart.Value("connection"))

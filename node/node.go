@@ -131,7 +131,12 @@ func (n *Node) openParts(ctx context.Context) error {
 	if err := n.openHints(ctx); err != nil {
 		return err
 	}
-	if err := n.openTruth(ctx, n.hints.feed.Carry); err != nil {
+	if err := n.openTruth(ctx, n.mirrored(n.hints.feed.Carry)); err != nil {
+		n.hints.close()
+		return err
+	}
+	if err := n.agree(ctx); err != nil {
+		err = errors.Join(err, n.truth.close())
 		n.hints.close()
 		return err
 	}
@@ -150,6 +155,9 @@ func (n *Node) run(ctx context.Context) error {
 	n.meters.read(n)
 	n.tasks.Go(func() { n.sys.tidy(n.halt) })
 	n.tasks.Go(func() { n.breathe(n.halt) })
+	if n.hints.shared {
+		n.tasks.Go(func() { n.keepTerms(n.halt) })
+	}
 	if n.hints.shared && n.o.Roles.Gateway {
 		n.tasks.Go(func() { n.keepPeers(n.halt) })
 	}
@@ -164,7 +172,7 @@ func (n *Node) newGateway() *gateway.Gateway {
 		Granted: func(c channel.Name, user string) { n.sessions.Granted(c, user) },
 	}
 	if len(n.o.Services) > 0 {
-		o.Desk, o.Trail = n.hints.desk, n.truth.stage
+		o.Desk, o.Trail = n.tripping(), n.truth.stage
 	}
 	if n.hints.shared {
 		o.Shared = true

@@ -57,6 +57,8 @@ type Cluster struct {
 	Redis    Redis  // where nodes meet
 	Postgres string // URL of the database of what must last, in the place of Data
 	Roles    Roles  // the zero value: all
+	// AllowMixed starts the node beside others that have other Services or Durable, for one deploy; see docs/cluster.md.
+	AllowMixed bool
 }
 
 // Redis is how to reach what nodes share. Without a URL there is none.

@@ -16,6 +16,7 @@ import (
 // presenceParts keeps who is there and tells of it.
 type presenceParts struct {
 	keeper *presence.Keeper
+	doubts *doubts // nil: no service wants to know
 }
 
 // openPresence begins to keep presence, and to judge whether the node is short of breath, which it waits for. Its values
@@ -23,7 +24,7 @@ type presenceParts struct {
 func (n *Node) openPresence() {
 	n.pressure = limit.NewPressure(limit.DefaultPressureBounds())
 	shared, _ := n.hints.roster.(bus.Shared)
-	n.presence = presenceParts{keeper: presence.New(presence.Options{
+	n.presence.keeper = presence.New(presence.Options{
 		Roster: n.hints.roster, Shared: shared, Log: n.log, Told: n.openDoor(),
 		Publish: func(r channel.Record, done func(error)) {
 			n.gateway.Publish(r, func(_ session.Ack, err error) { done(err) })
@@ -31,7 +32,7 @@ func (n *Node) openPresence() {
 		Strain: func() (bool, string) {
 			return n.pressure.Level() >= limit.Shedding, n.pressure.Cause().String()
 		},
-	})}
+	})
 }
 
 // told hears of the roster of all nodes who came and who left surely, perhaps before there is anybody to tell.

@@ -74,6 +74,7 @@ func (n *Node) examine(ctx context.Context) (checks []health) {
 			cut = errCut
 		}
 		check("bus", false, cut)
+		check("settings", true, n.hints.redis.agreement.check())
 	}
 	if n.o.Postgres != "" {
 		check("postgres", n.o.Roles.Gateway, n.truth.lasting.Present())

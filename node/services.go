@@ -10,6 +10,7 @@ import (
 	"carillon/app/chat"
 	"carillon/app/chess"
 	"carillon/app/counter"
+	"carillon/bus"
 	"carillon/channel"
 	"carillon/observe"
 	"carillon/worker"
@@ -65,6 +66,28 @@ type serving struct {
 	running sync.WaitGroup // of workers
 }
 
+// trips is the desk as clients' commands go to it: their trip is kept only where the service counts on it.
+type trips struct {
+	bus.Desk
+	wanted map[string]bool // by namespace
+}
+
+func (n *Node) tripping() bus.Desk {
+	t := trips{n.hints.desk, make(map[string]bool)}
+	for _, s := range services() {
+		t.wanted[s.Name] = s.Trip
+	}
+	return t
+}
+
+// Ask implements bus.Desk.
+func (t trips) Ask(c channel.Command, done func(channel.Reply, error)) {
+	if !t.wanted[c.Channel.Namespace()] {
+		c.Trip = 0
+	}
+	t.Desk.Ask(c, done)
+}
+
 // stepped tells the gateway that a service has committed.
 func (n *Node) stepped() {
 	if g := n.gateway; g != nil {
@@ -86,13 +109,17 @@ func (n *Node) work(ctx context.Context) error {
 	if !n.o.Roles.Worker {
 		return nil
 	}
+	desk := bus.Desk(n.hints.desk)
+	if n.presence.doubts != nil {
+		desk = asking{desk, n.presence.doubts}
+	}
 	for _, name := range n.o.Services {
 		service, err := Service(name)
 		if err != nil {
 			return err
 		}
 		w, err := worker.New(worker.Options{
-			Service: service, Stage: n.truth.stage, Agenda: n.truth.stage, Pulse: n.truth.stage, Desk: n.hints.desk, Log: n.log,
+			Service: service, Stage: n.truth.stage, Agenda: n.truth.stage, Pulse: n.truth.stage, Desk: desk, Log: n.log,
 			Waits: n.meters.asked, Steps: n.meters.stepped, Stores: n.meters.stored,
 		})
 		if err != nil {

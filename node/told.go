@@ -65,6 +65,10 @@ func (n *Node) openDoor() func(bus.Member, bool) {
 		return nil
 	}
 	n.tasks.Go(func() { d.run(n.halt) })
+	n.presence.doubts = &doubts{
+		roster: n.hints.roster, tell: d.tell, log: n.log, wake: make(chan struct{}, 1), open: make(map[toldKey]doubt),
+	}
+	n.tasks.Go(func() { n.presence.doubts.run(n.halt) })
 	return d.tell
 }
 

@@ -41,6 +41,8 @@ var (
 	LabelPresence = NewLabel("event", "came", "left")
 	// LabelCommand is what became of a command to a service.
 	LabelCommand = NewLabel("outcome", "done", "refused", "question", "duplicate", "failed")
+	// LabelMirror is what became of a record on its way into the mirror.
+	LabelMirror = NewLabel("outcome", "written", "stale", "failed", "dropped")
 	// LabelPart names the parts of the server that survive a panic.
 	LabelPart = NewLabel("part", "connection", "http")
 )
@@ -194,6 +196,8 @@ var (
 		"Records that this node could not hand to Redis; all but fleeting ones are read from their journal instead, by class", []*Label{LabelClass}}
 	BusSubscriptions = &Metric{"carillon_bus_subscriptions", KindGauge,
 		"Channels that this node has Redis deliver", nil}
+	Mirrored = &Metric{"carillon_mirror_records_total", KindCounter,
+		"Latest records of services on their way to be copied into Redis, each attempt that failed counted, by outcome", []*Label{LabelMirror}}
 	Peers = &Metric{"carillon_peers", KindGauge,
 		"Other nodes with clients that were alive a moment ago", nil}
 )
@@ -227,7 +231,7 @@ func Catalogue() []*Metric {
 		PresenceMembers, PresenceEvents, PresenceUpdates, PresenceCoalesced, PresenceDelayed, PresenceInterval, PresenceRefused,
 		CursorLag, Visits, Resumed, FanoutQueueLength, FanoutBusyTime, Encoded, Rooms, Cursors, RingBytes, RingBudget, RingCut,
 		CommitRecords, CommitTime, CommitFailures, CommitQueue,
-		BusWhole, BusTroubles, BusReconnects, BusCarried, BusReceived, BusDropped, BusSubscriptions, Peers,
+		BusWhole, BusTroubles, BusReconnects, BusCarried, BusReceived, BusDropped, BusSubscriptions, Mirrored, Peers,
 		Limited, LimitKeys, LimitOverflows, PressureLevel, PressureChanges, Panics, LogSuppressed,
 	}
 }

@@ -38,7 +38,10 @@ func (p *CommandPack) Full() bool { return len(p.Body) >= maxPack }
 // Bits of the byte that says what a command is like.
 const (
 	packedBinary = 1 << iota
-	packedLost   // how long follows
+	packedLost   // how long follows, in ms
+	packedWaited // the same, behind it
+	packedTrip   // and behind that
+	packedAll    = 1<<iota - 1
 )
 
 func appendPlace(dst []byte, p channel.Position) []byte {
@@ -52,11 +55,17 @@ func appendCommand(dst []byte, c *channel.Command) []byte {
 	dst = binary.AppendVarint(dst, c.Time.UnixMilli())
 	dst = binary.AppendUvarint(dst, c.Head)
 	dst = append(dst, c.Seed[:]...)
-	like, lost := bit(c.Binary)*packedBinary, c.Lost.Milliseconds()
-	if lost != 0 {
-		dst = binary.AppendVarint(append(dst, like|packedLost), lost)
-	} else {
-		dst = append(dst, like)
+	at := len(dst)
+	dst = append(dst, bit(c.Binary)*packedBinary)
+	waited := c.Waited
+	if waited < channel.LeastWait {
+		waited = 0
+	}
+	for i, d := range [...]time.Duration{c.Lost, waited, c.Trip} {
+		if ms := d.Milliseconds(); ms != 0 {
+			dst[at] |= packedLost << i
+			dst = binary.AppendVarint(dst, ms)
+		}
 	}
 	return append(binary.AppendUvarint(dst, uint64(len(c.Body))), c.Body...)
 }
@@ -141,10 +150,12 @@ func (r *unpacker) command(n channel.Name) channel.Command {
 	copy(c.Seed[:], r.bytes(uint64(len(c.Seed))))
 	like := r.bytes(1)[0]
 	c.Binary = like&packedBinary != 0
-	if like&packedLost != 0 {
-		c.Lost = time.Duration(r.varint()) * time.Millisecond
+	for i, d := range [...]*time.Duration{&c.Lost, &c.Waited, &c.Trip} {
+		if like&(packedLost<<i) != 0 {
+			*d = time.Duration(r.varint()) * time.Millisecond
+		}
 	}
-	r.bad = r.bad || like > packedBinary|packedLost
+	r.bad = r.bad || like > packedAll
 	c.Body = r.bytes(r.uvarint())
 	return c
 }

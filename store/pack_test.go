@@ -21,6 +21,8 @@ func drawCommand(t *rapid.T) channel.Command {
 		ID: rapid.String().Draw(t, "id"), Channel: "svc:x", User: rapid.String().Draw(t, "user"), Origin: rapid.Uint64().Draw(t, "origin"),
 		Time: time.UnixMilli(rapid.Int64Range(-1, 1<<45).Draw(t, "time")).UTC(), Head: rapid.Uint64().Draw(t, "head"),
 		Lost:   time.Duration(rapid.Int64Range(0, 1<<40).Draw(t, "lost")) * time.Millisecond,
+		Waited: rapid.SampledFrom([]time.Duration{0, channel.LeastWait, time.Second}).Draw(t, "waited"),
+		Trip:   time.Duration(rapid.Int64Range(0, 2).Draw(t, "trip")) * time.Millisecond,
 		Binary: rapid.Bool().Draw(t, "binary"), Body: rapid.SliceOf(rapid.Byte()).Draw(t, "body"),
 	}
 	copy(c.Seed[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "seed"))
@@ -52,7 +54,8 @@ func TestCommandPack(t *testing.T) {
 	})
 }
 
-// Rows that were written before commands kept Lost are read as they were, and a command that lost nothing is written like them.
+// Rows that were written before commands kept Lost, Waited and Trip are read as they were, and a command without them is
+// written like them.
 func TestOlderPack(t *testing.T) {
 	const older = "050000000000000009" + "026964" + "03616e6e" + "07" + "80809ffae064" + "05" +
 		"0102000000000000000000000000000000000000000000000000000000000000" + "01" + "020a0b" + "060000000000000008"
@@ -79,7 +82,7 @@ func FuzzUnpack(f *testing.F) {
 	var p CommandPack
 	var s StepPack
 	at := channel.Position{Epoch: packEpoch, Offset: 1, Tag: 2}
-	p.Add(1, at, at, &channel.Command{ID: "1", User: "ann", Lost: time.Second, Body: []byte("1")})
+	p.Add(1, at, at, &channel.Command{ID: "1", User: "ann", Lost: time.Second, Waited: time.Minute, Trip: time.Millisecond, Body: []byte("1")})
 	s.Add("svc:x", 1, at, []uint64{4}, []channel.Access{{User: "ann", Rights: channel.Read}})
 	f.Add(p.Body, uint64(1))
 	f.Add(s.Body, uint64(1))

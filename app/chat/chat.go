@@ -21,7 +21,6 @@ const (
 	MaxText      = 4000     // characters of a message
 	MaxTitle     = 100      // characters
 	MaxPreview   = 80       // characters of the last message in a summary
-	MaxUser      = 128      // bytes of a user id
 	MaxEmoji     = 32       // bytes
 	MaxMentions  = 16       // users in one message
 	MaxMembers   = 10000    // of a room

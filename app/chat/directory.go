@@ -55,7 +55,7 @@ func (d *directory) hear(c *call) app.Outcome {
 		return answer(nil)
 	case c.Do == "gone":
 		d.rooms.drop(name)
-		return d.tell(channel.Record{Body: newObject(64).text("type", "gone").text("room", name).end()})
+		return d.tell(channel.Record{Body: app.NewObject(64).Text("type", "gone").Text("room", name).End()})
 	case c.Do != "room":
 		return refuse(UnknownCommand).outcome()
 	case old == nil && len(d.rooms) >= MaxListed:
@@ -65,7 +65,7 @@ func (d *directory) hear(c *call) app.Outcome {
 	if old != nil && old.title == now.title {
 		r.Class, r.Key = channel.Fleeting, name
 	}
-	r.Body = newObject(96+len(now.title)).text("type", "room").text("room", name).text("title", now.title).number("members", now.members).end()
+	r.Body = app.NewObject(96+len(now.title)).Text("type", "room").Text("room", name).Text("title", now.title).Count("members", now.members).End()
 	d.rooms.put(name, now)
 	return d.tell(r)
 }
@@ -78,11 +78,11 @@ func (d *directory) tell(r channel.Record) app.Outcome {
 // list answers a page of the directory, in the order of the channels' names.
 func (d *directory) list(c *call) app.Outcome {
 	rows, more := d.rooms.page(c.After, clamp(c.Limit, usualPage))
-	o := newObject(64 + 96*len(rows)).list("rooms")
+	o := app.NewObject(64 + 96*len(rows)).List("rooms")
 	for _, r := range rows {
-		o = o.next().text("room", r.key).text("title", r.val.title).number("members", r.val.members).close('}')
+		o = o.Next().Text("room", r.key).Text("title", r.val.title).Count("members", r.val.members).Close('}')
 	}
-	return answer(o.close(']').flag("more", more).end())
+	return answer(o.Close(']').Flag("more", more).End())
 }
 
 // Snapshot appends the state of the directory.

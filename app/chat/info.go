@@ -12,33 +12,33 @@ func (r *room) info(c *call) app.Outcome {
 		return refuse(NotMember).outcome()
 	}
 	rows, more := r.members.page(c.After, clamp(c.Limit, usualPage))
-	o := newObject(256+64*len(rows)).text("title", r.title).flag("public", r.public).flag("direct", r.direct)
-	o = o.flag("closed", r.phase == closed).number("slow", uint64(r.slow)).number("n", r.number)
+	o := app.NewObject(256+64*len(rows)).Text("title", r.title).Flag("public", r.public).Flag("direct", r.direct)
+	o = o.Flag("closed", r.phase == closed).Count("slow", uint64(r.slow)).Count("n", r.number)
 	if len(r.window) > 0 {
-		o = o.number("at", r.window[len(r.window)-1].at)
+		o = o.Count("at", r.window[len(r.window)-1].at)
 	}
-	o = o.number("count", uint64(len(r.members)))
+	o = o.Count("count", uint64(len(r.members)))
 	if rank != stranger {
-		o = o.text("role", rank.String())
+		o = o.Text("role", rank.String())
 	}
 	if wait := r.muted(c.asker, c.now); wait > 0 {
-		o = o.number("muted", uint64(c.now+wait))
+		o = o.Count("muted", uint64(c.now+wait))
 	}
-	o = o.list("members")
+	o = o.List("members")
 	for _, m := range rows {
-		o = o.next().text("user", m.key).text("role", m.val.role.String())
+		o = o.Next().Text("user", m.key).Text("role", m.val.role.String())
 		if r.muted(m.key, c.now) > 0 {
-			o = o.number("muted", uint64(max(*r.mutes.get(m.key), 0)))
+			o = o.Count("muted", uint64(max(*r.mutes.get(m.key), 0)))
 		}
-		o = o.close('}')
+		o = o.Close('}')
 	}
-	o = o.close(']').flag("more", more)
+	o = o.Close(']').Flag("more", more)
 	if rank >= moderator && c.After == "" {
-		o = o.list("bans")
+		o = o.List("bans")
 		for _, b := range r.bans {
-			o = o.next().text("user", b.key).close('}')
+			o = o.Next().Text("user", b.key).Close('}')
 		}
-		o = o.close(']')
+		o = o.Close(']')
 	}
-	return answer(o.end())
+	return answer(o.End())
 }

@@ -41,7 +41,7 @@ func TestNames(t *testing.T) {
 				t.Fatalf("%s is no name", n)
 			}
 		}
-		if kindOf(Me(a)) != ofUser || kindOf(Direct(a, b)) != ofTwo || !validUser(a) {
+		if kindOf(Me(a)) != ofUser || kindOf(Direct(a, b)) != ofTwo || !app.ValidUser(a) {
 			t.Fatalf("%s and %s are taken for something else", Me(a), Direct(a, b))
 		}
 		if Direct(a, b) != Direct(b, a) || a != b && Me(a) == Me(b) || b != c && Direct(a, b) == Direct(a, c) {

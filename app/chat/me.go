@@ -68,7 +68,7 @@ func (m *me) judge(c *call) *refusal {
 		}
 		user = c.User
 	}
-	if user != m.user && (m.user != "" || !validUser(user) || Me(user) != m.name) {
+	if user != m.user && (m.user != "" || !app.ValidUser(user) || Me(user) != m.name) {
 		return because(NotAllowed, "this is the list of somebody else: use the channel of your own")
 	}
 	return nil
@@ -87,7 +87,7 @@ func (m *me) ask(c *call) app.Outcome {
 			return answer(nil)
 		}
 		m.asked.drop(c.Room)
-		return m.tell(newObject(64).text("type", "declined").text("room", c.Room))
+		return m.tell(app.NewObject(64).Text("type", "declined").Text("room", c.Room))
 	}
 	return refuse(UnknownCommand).outcome()
 }
@@ -101,11 +101,11 @@ func (m *me) mark(c *call) app.Outcome {
 	case c.N == 0 || c.N > maxNumber:
 		return because(BadRequest, "n is missing or no number of a message: take it from a record of type message").outcome()
 	case c.N <= p.read:
-		return answer(newObject(24).number("read", p.read).end())
+		return answer(app.NewObject(24).Count("read", p.read).End())
 	}
 	p.read, p.last = c.N, max(p.last, c.N)
 	p.mentions = slices.DeleteFunc(p.mentions, func(n uint64) bool { return n <= c.N })
-	return app.Outcome{Reply: newObject(24).number("read", p.read).end(), Events: []channel.Record{m.state(c.Room, p)}}
+	return app.Outcome{Reply: app.NewObject(24).Count("read", p.read).End(), Events: []channel.Record{m.state(c.Room, p)}}
 }
 
 func (m *me) setQuiet(c *call) app.Outcome {
@@ -123,28 +123,28 @@ func (m *me) setQuiet(c *call) app.Outcome {
 // list answers a page of the list, and with its first one the invitations.
 func (m *me) list(c *call) app.Outcome {
 	rows, more := m.rooms.page(c.After, clamp(c.Limit, MaxPage))
-	o := newObject(64 + 128*len(rows)).list("rooms")
+	o := app.NewObject(64 + 128*len(rows)).List("rooms")
 	for i := range rows {
-		o = rows[i].val.fields(o.next().text("room", rows[i].key)).close('}')
+		o = rows[i].val.fields(o.Next().Text("room", rows[i].key)).Close('}')
 	}
-	o = o.close(']').flag("more", more)
+	o = o.Close(']').Flag("more", more)
 	if c.After == "" {
-		o = o.list("invites")
+		o = o.List("invites")
 		for _, a := range m.asked {
-			o = o.next().text("room", a.key).text("by", a.val.by).text("title", a.val.title).number("time", uint64(max(a.val.time, 0))).close('}')
+			o = o.Next().Text("room", a.key).Text("by", a.val.by).Text("title", a.val.title).Count("time", uint64(max(a.val.time, 0))).Close('}')
 		}
-		o = o.close(']')
+		o = o.Close(']')
 	}
-	return answer(o.end())
+	return answer(o.End())
 }
 
-func (p *place) fields(o object) object {
+func (p *place) fields(o app.Object) app.Object {
 	if p.with != "" {
-		o = o.text("with", p.with)
+		o = o.Text("with", p.with)
 	}
-	o = o.number("read", p.read).number("last", p.last).number("mentions", uint64(len(p.mentions)))
+	o = o.Count("read", p.read).Count("last", p.last).Count("mentions", uint64(len(p.mentions)))
 	if p.quiet {
-		o = o.flag("muted", true)
+		o = o.Flag("muted", true)
 	}
 	return o
 }
@@ -153,13 +153,13 @@ func (p *place) fields(o object) object {
 func (m *me) state(room string, p *place) channel.Record {
 	r := channel.Record{Class: channel.Latest, Key: room, From: m.self}
 	if p != nil {
-		r.Body = p.fields(newObject(96)).end()
+		r.Body = p.fields(app.NewObject(96)).End()
 	}
 	return r
 }
 
-func (m *me) tell(o object, more ...channel.Record) app.Outcome {
-	return app.Outcome{Events: append([]channel.Record{{Body: o.end()}}, more...)}
+func (m *me) tell(o app.Object, more ...channel.Record) app.Outcome {
+	return app.Outcome{Events: append([]channel.Record{{Body: o.End()}}, more...)}
 }
 
 // hear takes what a room says. The room is who says it, whatever the command claims.
@@ -175,7 +175,7 @@ func (m *me) hear(c *call) app.Outcome {
 		return answer(nil) // known already, or late: he has left since
 	case c.Do == "left":
 		m.rooms.drop(room)
-		return m.tell(newObject(96).text("type", "left").text("room", room).text("why", c.Why), m.state(room, nil))
+		return m.tell(app.NewObject(96).Text("type", "left").Text("room", room).Text("why", c.Why), m.state(room, nil))
 	case c.Do == "mention" || c.Do == "message":
 		return m.mentioned(c, room, p)
 	}
@@ -204,9 +204,9 @@ func (m *me) joined(c *call, room string) app.Outcome {
 	m.asked.drop(room)
 	p := place{with: c.With, read: c.N, last: c.N, touched: c.now}
 	m.rooms.put(room, p)
-	o := newObject(96).text("type", "joined").text("room", room)
+	o := app.NewObject(96).Text("type", "joined").Text("room", room)
 	if direct {
-		o = o.text("with", c.With)
+		o = o.Text("with", c.With)
 	}
 	return m.tell(o, append(events, m.state(room, &p))...)
 }
@@ -223,7 +223,7 @@ func (m *me) invited(c *call, room string) app.Outcome {
 		m.asked.drop(m.asked[oldest].key)
 	}
 	m.asked.put(room, invitation{by: c.By, title: c.Title, time: c.now})
-	return m.tell(newObject(128).text("type", "invited").text("room", room).text("by", c.By).text("title", c.Title))
+	return m.tell(app.NewObject(128).Text("type", "invited").Text("room", room).Text("by", c.By).Text("title", c.Title))
 }
 
 // mentioned notes a message that concerns him. A mention is also told, unless he wants quiet.
@@ -238,8 +238,8 @@ func (m *me) mentioned(c *call, room string, p *place) app.Outcome {
 			p.mentions = append(p.mentions, c.N)
 		}
 		if !p.quiet {
-			o := newObject(128).text("type", "mention").text("room", room).text("by", c.By).number("n", c.N).number("at", c.At)
-			events = append(events, channel.Record{Body: o.end()})
+			o := app.NewObject(128).Text("type", "mention").Text("room", room).Text("by", c.By).Count("n", c.N).Count("at", c.At)
+			events = append(events, channel.Record{Body: o.End()})
 		}
 	}
 	return app.Outcome{Events: append(events, m.state(room, p))}

@@ -31,7 +31,7 @@ func (r *room) create(c *call) app.Outcome {
 	r.members.put(c.asker, member{role: owner, last: c.now})
 	out := app.Outcome{
 		Events: []channel.Record{
-			r.logged(newObject(64+len(title)).text("type", "create").text("title", title).flag("public", r.public)),
+			r.logged(app.NewObject(64+len(title)).Text("type", "create").Text("title", title).Flag("public", r.public)),
 			r.settings(),
 		},
 		Access: []channel.Access{r.access("", c.now), r.access(c.asker, c.now)},
@@ -57,7 +57,7 @@ func (r *room) openDirect(c *call) app.Outcome {
 	}
 	r.phase = open
 	out := app.Outcome{
-		Events: []channel.Record{r.logged(newObject(64).text("type", "open").text("user", c.User))},
+		Events: []channel.Record{r.logged(app.NewObject(64).Text("type", "open").Text("user", c.User))},
 		Access: []channel.Access{{}},
 	}
 	for _, u := range [2]string{c.asker, c.User} {
@@ -72,9 +72,9 @@ func (r *room) openDirect(c *call) app.Outcome {
 
 // tellJoined puts the room into the list of a new member.
 func (r *room) tellJoined(user string) channel.Command {
-	o := telling("joined", user).number("n", r.number)
+	o := telling("joined", user).Count("n", r.number)
 	if r.direct {
-		o = o.text("with", r.other(user))
+		o = o.Text("with", r.other(user))
 	}
 	return tellMe(user, o)
 }
@@ -92,7 +92,7 @@ func (r *room) join(c *call) app.Outcome {
 	r.members.put(c.asker, member{role: plain, last: c.now})
 	r.counted(c.now)
 	return app.Outcome{
-		Events: []channel.Record{r.logged(newObject(24).text("type", "join"))},
+		Events: []channel.Record{r.logged(app.NewObject(24).Text("type", "join"))},
 		Access: []channel.Access{r.access(c.asker, c.now)},
 		Sends:  []channel.Command{r.tellJoined(c.asker)},
 	}
@@ -107,7 +107,7 @@ func (r *room) leave(c *call) app.Outcome {
 	case m.role == owner && len(r.members) > 1 && r.owners() == 1:
 		return because(NotAllowed, "a room needs an owner: make another member one before you leave").outcome()
 	}
-	out := app.Outcome{Events: []channel.Record{r.logged(newObject(24).text("type", "leave"))}}
+	out := app.Outcome{Events: []channel.Record{r.logged(app.NewObject(24).Text("type", "leave"))}}
 	out.Sends = r.remove(c.asker, "leave", c.now)
 	if len(r.members) == 0 {
 		r.phase = closed
@@ -126,7 +126,7 @@ func (r *room) remove(user, why string, now int64) []channel.Command {
 	}
 	r.members.drop(user)
 	r.counted(now)
-	return []channel.Command{tellMe(user, telling("left", user).text("why", why))}
+	return []channel.Command{tellMe(user, telling("left", user).Text("why", why))}
 }
 
 func (r *room) owners() (n int) {
@@ -157,7 +157,7 @@ func (r *room) invite(c *call) app.Outcome {
 	}
 	r.invites.put(c.User, struct{}{})
 	return app.Outcome{
-		Events: []channel.Record{r.logged(newObject(64).text("type", "invite").text("user", c.User))},
-		Sends:  []channel.Command{tellMe(c.User, telling("invited", c.User).text("by", c.asker).text("title", r.title))},
+		Events: []channel.Record{r.logged(app.NewObject(64).Text("type", "invite").Text("user", c.User))},
+		Sends:  []channel.Command{tellMe(c.User, telling("invited", c.User).Text("by", c.asker).Text("title", r.title))},
 	}
 }

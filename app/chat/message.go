@@ -35,15 +35,15 @@ func (r *room) send(c *call) app.Outcome {
 	r.remember(message{at: at, author: m.key})
 
 	mentions := r.mentioned(c)
-	o := newObject(64+len(c.Text)+16*len(mentions)).text("type", "message").number("n", r.number).text("text", c.Text)
+	o := app.NewObject(64+len(c.Text)+16*len(mentions)).Text("type", "message").Count("n", r.number).Text("text", c.Text)
 	if c.ReplyTo != 0 {
-		o = o.number("reply_to", c.ReplyTo)
+		o = o.Count("reply_to", c.ReplyTo)
 	}
 	if len(mentions) > 0 {
-		o = o.users("mentions", mentions)
+		o = o.Texts("mentions", mentions)
 	}
 	return app.Outcome{
-		Reply:  newObject(40).number("n", r.number).number("at", at).end(),
+		Reply:  app.NewObject(40).Count("n", r.number).Count("at", at).End(),
 		Events: []channel.Record{r.logged(o), r.summary(c.Text)},
 		Sends:  r.notify(c, mentions, at),
 	}
@@ -74,7 +74,7 @@ func checkMentions(c *call) *refusal {
 		return because(TooLong, "the message mentions too many users: 16 are the most")
 	}
 	for _, u := range c.Mentions {
-		if !validUser(u) {
+		if !app.ValidUser(u) {
 			return because(BadRequest, "mentions holds something that is no user id: list the ids of members")
 		}
 	}
@@ -99,7 +99,7 @@ func (r *room) notify(c *call, mentions []string, at uint64) (sends []channel.Co
 	}
 	for _, u := range mentions {
 		if u != c.asker {
-			sends = append(sends, tellMe(u, telling(do, u).text("by", c.asker).number("n", r.number).number("at", at)))
+			sends = append(sends, tellMe(u, telling(do, u).Text("by", c.asker).Count("n", r.number).Count("at", at)))
 		}
 	}
 	return sends
@@ -153,9 +153,9 @@ func (r *room) edit(c *call) app.Outcome {
 		return no.outcome()
 	}
 	m.edits = append(m.edits, c.head+1)
-	o := newObject(64+len(c.Text)).text("type", "edit").number("of", m.at).text("text", c.Text)
+	o := app.NewObject(64+len(c.Text)).Text("type", "edit").Count("of", m.at).Text("text", c.Text)
 	if mentions := r.mentioned(c); len(mentions) > 0 {
-		o = o.users("mentions", mentions)
+		o = o.Texts("mentions", mentions)
 	}
 	out := app.Outcome{Events: []channel.Record{r.logged(o)}}
 	if r.isLast(m) {
@@ -179,7 +179,7 @@ func (r *room) delete(c *call) app.Outcome {
 	}
 	out := app.Outcome{Erase: append([]uint64{m.at}, m.edits...)}
 	m.gone, m.edits, m.kinds = true, nil, nil
-	out.Events = append(out.Events, r.logged(newObject(48).text("type", "delete").number("of", m.at)))
+	out.Events = append(out.Events, r.logged(app.NewObject(48).Text("type", "delete").Count("of", m.at)))
 	if r.isLast(m) {
 		out.Events = append(out.Events, r.summary(""))
 	}
@@ -210,6 +210,6 @@ func (r *room) react(c *call) app.Outcome {
 		}
 		m.kinds = append(m.kinds, c.Emoji)
 	}
-	o := newObject(96).text("type", "react").number("of", m.at).text("emoji", c.Emoji).flag("on", on)
+	o := app.NewObject(96).Text("type", "react").Count("of", m.at).Text("emoji", c.Emoji).Flag("on", on)
 	return app.Outcome{Events: []channel.Record{r.logged(o)}}
 }

@@ -6,12 +6,12 @@ import (
 )
 
 // event is a logged event about a user, with what it means for his rights.
-func (r *room) event(c *call, o object) app.Outcome {
+func (r *room) event(c *call, o app.Object) app.Outcome {
 	return app.Outcome{Events: []channel.Record{r.logged(o)}, Access: []channel.Access{r.access(c.User, c.now)}}
 }
 
-func about(what, user string) object {
-	return newObject(64+len(user)).text("type", what).text("user", user)
+func about(what, user string) app.Object {
+	return app.NewObject(64+len(user)).Text("type", what).Text("user", user)
 }
 
 // mute stops a user from writing until a time by the runtime's clock. It holds for who leaves and joins again.
@@ -30,7 +30,7 @@ func (r *room) mute(c *call) app.Outcome {
 	until := c.now + int64(c.MS)
 	r.mutes.put(c.User, until)
 	r.findMuteEnd()
-	return r.event(c, about("mute", c.User).number("until", uint64(max(until, 0))))
+	return r.event(c, about("mute", c.User).Count("until", uint64(max(until, 0))))
 }
 
 func (r *room) unmute(c *call) app.Outcome {
@@ -118,7 +118,7 @@ func (r *room) setRole(c *call) app.Outcome {
 		return no.outcome()
 	}
 	m.role = to
-	return app.Outcome{Events: []channel.Record{r.logged(about("role", c.User).text("role", to.String()))}}
+	return app.Outcome{Events: []channel.Record{r.logged(about("role", c.User).Text("role", to.String()))}}
 }
 
 // maySet judges whether the asker may change settings.
@@ -148,7 +148,7 @@ func (r *room) setSlow(c *call) app.Outcome {
 	}
 	r.slow = int64(*c.Seconds)
 	return app.Outcome{Events: []channel.Record{
-		r.logged(newObject(48).text("type", "slow").number("seconds", *c.Seconds)), r.settings(),
+		r.logged(app.NewObject(48).Text("type", "slow").Count("seconds", *c.Seconds)), r.settings(),
 	}}
 }
 
@@ -165,7 +165,7 @@ func (r *room) setTitle(c *call) app.Outcome {
 	}
 	r.title = c.Title
 	return app.Outcome{
-		Events: []channel.Record{r.logged(newObject(48+len(c.Title)).text("type", "title").text("title", c.Title)), r.settings()},
+		Events: []channel.Record{r.logged(app.NewObject(48+len(c.Title)).Text("type", "title").Text("title", c.Title)), r.settings()},
 		Sends:  r.tellDirectory(nil),
 	}
 }

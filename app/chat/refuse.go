@@ -108,9 +108,9 @@ func (r *refusal) outcome() app.Outcome {
 	if r.sentence != "" {
 		sentence = r.sentence
 	}
-	o := newObject(128+len(sentence)).text("error", name).text("message", sentence)
+	o := app.NewObject(128+len(sentence)).Text("error", name).Text("message", sentence)
 	if r.wait > 0 {
-		o = o.number("retry_after", uint64(r.wait))
+		o = o.Count("retry_after", uint64(r.wait))
 	}
-	return app.Outcome{Refused: int(r.code), Reply: o.end()}
+	return app.Outcome{Refused: int(r.code), Reply: o.End()}
 }

@@ -1,8 +1,6 @@
 package chat
 
 import (
-	"encoding/json"
-
 	"carillon/app"
 	"carillon/channel"
 )
@@ -34,6 +32,8 @@ type request struct {
 	Members uint64 `json:"members"`
 }
 
+var requestShape = app.ShapeOf[request]()
+
 // readCall reads a command; a timer has no body.
 func readCall(c channel.Command) (*call, *refusal) {
 	k := &call{asker: c.User, head: c.Head, now: c.Time.UnixMilli()}
@@ -42,7 +42,7 @@ func readCall(c channel.Command) (*call, *refusal) {
 		if k.sender == c.Channel {
 			return k, nil
 		}
-	} else if !validUser(c.User) {
+	} else if !app.ValidUser(c.User) {
 		return nil, because(BadRequest, "the user has no valid id: sign in with 1 to 128 visible ASCII characters")
 	}
 	switch {
@@ -51,7 +51,7 @@ func readCall(c channel.Command) (*call, *refusal) {
 	case len(c.Body) > MaxBody:
 		return nil, refuse(TooLong)
 	}
-	if err := json.Unmarshal(c.Body, &k.request); err != nil {
+	if err := requestShape.Read(c.Body, &k.request); err != nil {
 		return nil, refuse(BadRequest)
 	}
 	if k.Do == "" {
@@ -63,7 +63,7 @@ func readCall(c channel.Command) (*call, *refusal) {
 // target is the user that a command concerns: somebody else than the one who asks.
 func (c *call) target() *refusal {
 	switch {
-	case !validUser(c.User):
+	case !app.ValidUser(c.User):
 		return because(BadRequest, "user is missing or no valid id: set it to 1 to 128 visible ASCII characters")
 	case c.User == c.asker:
 		return because(BadRequest, "you cannot do this to yourself: set user to somebody else")

@@ -263,36 +263,36 @@ func (r *room) mayModerate(c *call) *refusal {
 
 // Events of a room. Logged ones come from the asker; those that replace each other come from the room.
 
-func (r *room) logged(o object) channel.Record { return channel.Record{Body: o.end()} }
+func (r *room) logged(o app.Object) channel.Record { return channel.Record{Body: o.End()} }
 
 // settings is the record by which followers know the room without asking.
 func (r *room) settings() channel.Record {
-	o := newObject(64+len(r.title)).text("title", r.title).flag("public", r.public).number("slow", uint64(r.slow))
+	o := app.NewObject(64+len(r.title)).Text("title", r.title).Flag("public", r.public).Count("slow", uint64(r.slow))
 	if r.phase == closed {
-		o = o.flag("closed", true)
+		o = o.Flag("closed", true)
 	}
-	return channel.Record{Class: channel.Latest, Key: "settings", From: r.self, Body: o.end()}
+	return channel.Record{Class: channel.Latest, Key: "settings", From: r.self, Body: o.End()}
 }
 
 // summary is the record from which unread counts are told: the last message by number and offset, and how it begins unless
 // it was deleted.
 func (r *room) summary(text string) channel.Record {
 	last := &r.window[len(r.window)-1]
-	o := newObject(96+len(last.author)+min(len(text), 2*MaxPreview)).number("n", r.number).number("at", last.at)
+	o := app.NewObject(96+len(last.author)+min(len(text), 2*MaxPreview)).Count("n", r.number).Count("at", last.at)
 	if !last.gone {
-		o = append(o.key("last"), '{')
-		o = o.text("user", last.author).number("time", uint64(max(r.lastTime, 0))).text("preview", preview(text)).close('}')
+		o = append(o.Key("last"), '{')
+		o = o.Text("user", last.author).Count("time", uint64(max(r.lastTime, 0))).Text("preview", preview(text)).Close('}')
 	}
-	return channel.Record{Class: channel.Latest, Key: "summary", From: r.self, Body: o.end()}
+	return channel.Record{Class: channel.Latest, Key: "summary", From: r.self, Body: o.End()}
 }
 
 // tellMe is a command to the list of a user.
-func tellMe(user string, o object) channel.Command {
-	return channel.Command{Channel: Me(user), Body: o.end()}
+func tellMe(user string, o app.Object) channel.Command {
+	return channel.Command{Channel: Me(user), Body: o.End()}
 }
 
-func telling(do, user string) object {
-	return newObject(128).text("do", do).text("user", user)
+func telling(do, user string) app.Object {
+	return app.NewObject(128).Text("do", do).Text("user", user)
 }
 
 // tellDirectory adds what the directory should hold of a public room.
@@ -301,11 +301,11 @@ func (r *room) tellDirectory(sends []channel.Command) []channel.Command {
 	if !r.public {
 		return sends
 	}
-	o := newObject(96).text("do", "gone")
+	o := app.NewObject(96).Text("do", "gone")
 	if r.phase == open {
-		o = newObject(96+len(r.title)).text("do", "room").text("title", r.title).number("members", uint64(len(r.members)))
+		o = app.NewObject(96+len(r.title)).Text("do", "room").Text("title", r.title).Count("members", uint64(len(r.members)))
 	}
-	return append(sends, channel.Command{Channel: Directory, Body: o.end()})
+	return append(sends, channel.Command{Channel: Directory, Body: o.End()})
 }
 
 // counted notes that the number of members changed.

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"carillon/app"
 	"carillon/app/chess/rules"
 	"carillon/channel"
 )
@@ -32,44 +33,44 @@ func (g *game) gameTerms() []string {
 }
 
 // heading is what every row of a game says.
-func (g *game) heading(o object) object {
-	o = o.text("game", string(g.name))
+func (g *game) heading(o app.Object) app.Object {
+	o = o.Text("game", string(g.name))
 	for c := range g.agreed.players {
 		p := &g.agreed.players[c]
-		o = o.open(rules.Color(c).String()).text("user", p.User)
+		o = o.Open(rules.Color(c).String()).Text("user", p.User)
 		if p.Standing.Rating != 0 {
-			o = o.number("rating", points(p.Standing.Rating))
+			o = o.Number("rating", points(p.Standing.Rating))
 		}
 		if d := &g.changes[c]; d.told {
-			o = o.number("change", points(d.after.Rating)-points(d.before.Rating))
+			o = o.Number("change", points(d.after.Rating)-points(d.before.Rating))
 		}
-		o = o.close('}')
+		o = o.Close('}')
 	}
 	a := &g.agreed
-	o = o.number("base", a.control.base).number("inc", a.control.inc).flag("rated", a.rated).text("speed", a.control.speed().String())
-	return o.number("created", a.created)
+	o = o.Number("base", a.control.base).Number("inc", a.control.inc).Flag("rated", a.rated).Text("speed", a.control.speed().String())
+	return o.Number("created", a.created)
 }
 
 // live is the row of a game that is going on.
 func (g *game) live() channel.Row {
-	o := g.heading(newObject(320))
+	o := g.heading(app.NewObject(320))
 	if g.agreed.delay > 0 {
-		o = o.text("watch", string(Watch(idOf(g.name))))
+		o = o.Text("watch", string(Watch(idOf(g.name))))
 	}
-	return channel.Row{Kind: kindLive, Key: idOf(g.name), Rank: g.agreed.created, Terms: g.gameTerms(), Body: o.end()}
+	return channel.Row{Kind: kindLive, Key: idOf(g.name), Rank: g.agreed.created, Terms: g.gameTerms(), Body: o.End()}
 }
 
 // archive is the row of a game that was played to an end.
 func (g *game) archive() channel.Row {
 	r := g.replayed()
-	o := g.heading(newObject(1024+48*r.Ply())).text("result", g.result.String()).text("reason", g.reason.String())
+	o := g.heading(app.NewObject(1024+48*r.Ply())).Text("result", g.result.String()).Text("reason", g.reason.String())
 	p := r.Position()
-	o = o.number("plies", int64(r.Ply())).number("ended", g.ended).text("fen", p.FEN())
+	o = o.Number("plies", int64(r.Ply())).Number("ended", g.ended).Text("fen", p.FEN())
 	if len(g.last) > 0 {
-		o = o.plain("last", g.last)
+		o = o.Plain("last", g.last)
 	}
 	terms := append(g.gameTerms(), "result:"+g.result.String(), "reason:"+g.reason.String())
-	return channel.Row{Kind: kindGame, Key: idOf(g.name), Rank: g.ended, Terms: terms, Body: o.text("pgn", g.pgn(r)).end()}
+	return channel.Row{Kind: kindGame, Key: idOf(g.name), Rank: g.ended, Terms: terms, Body: o.Text("pgn", g.pgn(r)).End()}
 }
 
 // pgn is the game on paper.

@@ -2,6 +2,8 @@ package chess
 
 import (
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,6 +92,59 @@ func BenchmarkMove(b *testing.B) {
 					b.Fatalf("%s", o.Reply)
 				}
 				at++
+			}
+		})
+	}
+}
+
+// TestMoveAllocations: a move leaves little behind. What it must is the command that was read, with two of its fields, and
+// what comes of it: the list of records, two bodies and the reply.
+func TestMoveAllocations(t *testing.T) {
+	g := created(t)
+	cs, at := commands(g, longGame(100)), 0
+	if n := testing.AllocsPerRun(len(cs)-1, func() {
+		if o := g.Apply(cs[at]); o.Refused != 0 {
+			t.Fatalf("%s", o.Reply)
+		}
+		at++
+	}); n > 8 {
+		t.Errorf("a move takes %v allocations", n)
+	}
+}
+
+// BenchmarkMoves is what a move costs where many games are played at once, as a node has it: each machine waits until all
+// others have moved. The games are those that the load generator plays.
+func BenchmarkMoves(b *testing.B) {
+	raw, err := os.ReadFile("../../bench/games.txt")
+	if err != nil {
+		b.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(raw)), "\n")
+	cs := make([][]channel.Command, len(lines))
+	for i := range cs {
+		cs[i] = commands(newGame("chess:game:bench"), strings.Fields(lines[i]))
+	}
+	for _, games := range []int{1, 1000} {
+		b.Run(fmt.Sprintf("games=%d", games), func(b *testing.B) {
+			gs := make([]*game, games)
+			fresh := created(b).Snapshot(nil)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := 0; i < b.N; i += games * len(cs[0]) {
+				b.StopTimer()
+				for j := range gs {
+					m, err := Service().Restore("chess:game:bench", fresh)
+					if err != nil {
+						b.Fatal(err)
+					}
+					gs[j] = m.(*game)
+				}
+				b.StartTimer()
+				for n := range min(b.N-i, games*len(cs[0])) {
+					if o := gs[n%games].Apply(cs[n%games%len(cs)][n/games]); o.Refused != 0 {
+						b.Fatalf("%s", o.Reply)
+					}
+				}
 			}
 		})
 	}

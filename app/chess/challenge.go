@@ -13,7 +13,7 @@ import (
 func (p *player) challenge(k *call) app.Outcome {
 	no := k.judge()
 	switch {
-	case !validUser(k.User) || k.User == k.asker:
+	case !app.ValidUser(k.User) || k.User == k.asker:
 		return refuse(UnknownUser).outcome()
 	case no != nil:
 		return no.outcome()
@@ -33,7 +33,7 @@ func (p *player) challenge(k *call) app.Outcome {
 	p.challenges = append(p.challenges, h)
 	m := message{Type: "challenged", ID: h.id, User: k.asker, To: h.other, Standing: &h.standing, Ends: h.ends, offer: h.offer}
 	return app.Outcome{
-		Reply: newObject(48).text("challenge", h.id).end(), Events: p.opened(&h, k.asker), Sends: []channel.Command{m.to(Player(h.other))},
+		Reply: app.NewObject(48).Text("challenge", h.id).End(), Events: p.opened(&h, k.asker), Sends: []channel.Command{m.to(Player(h.other))},
 	}
 }
 
@@ -47,31 +47,31 @@ func (p *player) count(sent bool) (n int) {
 }
 
 // fieldsOf are what he is told of a challenge that is open.
-func (p *player) fieldsOf(h *challenge, o object) object { return h.fields(o, p.user) }
+func (p *player) fieldsOf(h *challenge, o app.Object) app.Object { return h.fields(o, p.user) }
 
-func (h *challenge) fields(o object, own string) object {
+func (h *challenge) fields(o app.Object, own string) app.Object {
 	by, to, state := own, h.other, "sent"
 	if !h.sent {
 		by, to, state = to, by, "received"
 	}
-	o = o.text("challenge", h.id).text("state", state).text("by", by).text("to", to)
+	o = o.Text("challenge", h.id).Text("state", state).Text("by", by).Text("to", to)
 	if h.standing.Rating != 0 {
-		o = o.number("rating", points(h.standing.Rating))
+		o = o.Number("rating", points(h.standing.Rating))
 	}
-	return h.offer.fields(o).number("ends", h.ends)
+	return h.offer.fields(o).Number("ends", h.ends)
 }
 
 // opened are the records of a new challenge.
 func (p *player) opened(h *challenge, own string) []channel.Record {
 	return []channel.Record{
-		p.logged(h.fields(newObject(320).text("type", "challenge"), own)), p.latest("challenge:"+h.id, h.fields(newObject(320), own)),
+		p.logged(h.fields(app.NewObject(320).Text("type", "challenge"), own)), p.latest("challenge:"+h.id, h.fields(app.NewObject(320), own)),
 	}
 }
 
 // closed are the records of a challenge that is no longer open.
 func (p *player) closed(id, state string) []channel.Record {
 	return []channel.Record{
-		p.logged(newObject(128).text("type", "challenge").text("challenge", id).text("state", state)), p.latest("challenge:"+id, nil),
+		p.logged(app.NewObject(128).Text("type", "challenge").Text("challenge", id).Text("state", state)), p.latest("challenge:"+id, nil),
 	}
 }
 

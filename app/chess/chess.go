@@ -21,7 +21,6 @@ const Space = "chess"
 // Bounds of the service. Half-moves are plies.
 const (
 	MaxBody       = 4 << 10 // bytes of a command
-	MaxUser       = 128     // bytes of a user id
 	MaxPlies      = 2000    // of a game, which is drawn then
 	MaxBase       = 3 * 3600
 	MaxInc        = 180  // seconds
@@ -45,6 +44,7 @@ const (
 	rematchWithin = 3600 * second
 	seekLasts     = 15 * 60 * second
 	askLasts      = 10 * 60 * second
+	presenceEvery = 60 * second            // after which a quiet game, or the lobby of a seek, asks who is there
 	slowAskLasts  = 7 * 24 * 3600 * second // of a challenge without a clock
 )
 
@@ -56,7 +56,7 @@ const (
 
 // Service is chess as the runtime takes it.
 func Service() app.Service {
-	return app.Service{Name: Space, New: create, Restore: restore, Presence: true}
+	return app.Service{Name: Space, New: create, Restore: restore, Presence: true, Trip: true, Mirror: []string{"summary"}}
 }
 
 func create(n channel.Name) app.Machine {

@@ -20,16 +20,35 @@ func newClock(c control, now int64) clock {
 	return k
 }
 
-// granted is how much of a turn is put down to the network.
-func (k *clock) granted(side rules.Color, lag, now int64) int64 {
-	return max(0, min(lag, maxLag, k.quota[side], now-k.since))
+// tripMore is how much longer than a trip that was measured the network may have taken: a line is not always as fast.
+const tripMore = 150
+
+// maxWait is the longest stay before a worker that is not charged. It is nothing that a player could bring about for himself.
+const maxWait = 10 * second
+
+// claim is what of a claim of lag can be true, where the trip to the claimant is known.
+func claim(lag, trip int64) int64 {
+	if trip > 0 {
+		return min(lag, trip+tripMore)
+	}
+	return lag
 }
 
-// charge ends a side's turn and begins the other's. It tells what the turn cost; false: the time was out, nothing changed.
-func (k *clock) charge(side rules.Color, lag, now int64) (spent int64, ok bool) {
+// came is when a command came to the service. The time it then waited for a worker is no player's. What was lost of the time
+// is on no clock anyway, and may be the same time: so the longer of both counts, and the shorter is taken for a part of it.
+func came(now, waited, lost int64) int64 { return now - max(0, min(waited, maxWait)-max(0, lost)) }
+
+// granted is how much of a turn is put down to the network.
+func (k *clock) granted(side rules.Color, lag, came int64) int64 {
+	return max(0, min(lag, maxLag, k.quota[side], came-k.since))
+}
+
+// charge ends a side's turn by a move that came at a time, and begins the other's. It tells what the turn cost; false: the
+// time was out, nothing changed.
+func (k *clock) charge(side rules.Color, lag, came, now int64) (spent int64, ok bool) {
 	if k.running {
-		granted := k.granted(side, lag, now)
-		spent = now - k.since - granted
+		granted := k.granted(side, lag, came)
+		spent = max(0, came-k.since-granted)
 		if spent >= k.left[side] {
 			return spent, false
 		}

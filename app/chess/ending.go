@@ -87,7 +87,7 @@ func (g *game) finish(o *app.Outcome, result rules.Result, why reason, now int64
 		g.phase = aborted
 	}
 	g.offers, g.absent = [topics]offerer{}, [2]int64{}
-	end := g.status(newObject(160).text("type", "end")).number("ply", int64(len(g.moves)))
+	end := g.status(app.NewObject(160).Text("type", "end")).Number("ply", int64(len(g.moves)))
 	o.Events = append(o.Events, g.logged(g.clocks(end, now)), g.summary(now))
 	g.play = nil
 	o.Rows = append(o.Rows, channel.Row{Kind: kindLive, Key: idOf(g.name)})
@@ -129,7 +129,7 @@ func (g *game) rated(m *message, from channel.Name) (o app.Outcome) {
 		return answer(nil)
 	}
 	g.changes[side] = change{told: true, before: *m.Before, after: *m.Standing}
-	e := newObject(128).text("type", "rating").text("color", side.String()).text("user", m.User)
+	e := app.NewObject(128).Text("type", "rating").Text("color", side.String()).Text("user", m.User)
 	o.Events = []channel.Record{g.logged(g.changes[side].fields(e))}
 	if g.changes[side.Other()].told {
 		o.Rows = []channel.Row{g.archive()}
@@ -150,9 +150,9 @@ func (g *game) crowded(m *message, from channel.Name, now int64) (o app.Outcome)
 }
 
 // fields are what people are told of a change: whole points, of which one is the difference of the others.
-func (c *change) fields(o object) object {
+func (c *change) fields(o app.Object) app.Object {
 	before, after := points(c.before.Rating), points(c.after.Rating)
-	return o.number("before", before).number("after", after).number("change", after-before)
+	return o.Number("before", before).Number("after", after).Number("change", after-before)
 }
 
 // presence hears who came to the game's channel or left it. Only the players' absence is of account, and only where time

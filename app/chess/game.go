@@ -84,7 +84,7 @@ func (g *game) Apply(c channel.Command) app.Outcome {
 	g.seen = now
 	if g.phase == playing {
 		if lost >= tellLost && clock.running && g.made == made {
-			o.Events = append(o.Events, g.logged(g.clocks(newObject(96).text("type", "clock").number("lost", lost), now)))
+			o.Events = append(o.Events, g.logged(g.clocks(app.NewObject(96).Text("type", "clock").Number("lost", lost), now)))
 		}
 		if side, ok := g.side(c.User); ok && g.absent[side] != 0 {
 			g.absent[side] = 0
@@ -206,7 +206,7 @@ func (g *game) create(m *message, now int64) app.Outcome {
 	switch {
 	case g.phase != unborn:
 		return answer(nil)
-	case m.White == nil || m.Black == nil || m.White.User == m.Black.User || !validUser(m.White.User) || !validUser(m.Black.User) || m.judge() != nil:
+	case m.White == nil || m.Black == nil || m.White.User == m.Black.User || !app.ValidUser(m.White.User) || !app.ValidUser(m.Black.User) || m.judge() != nil:
 		return refuse(BadRequest).outcome()
 	}
 	g.agreed = agreed{
@@ -216,7 +216,7 @@ func (g *game) create(m *message, now int64) app.Outcome {
 	g.play = rules.NewGame(g.start())
 	g.clock = newClock(g.agreed.control, now)
 	var o app.Outcome
-	started := g.terms(newObject(512).text("type", "started"))
+	started := g.terms(app.NewObject(512).Text("type", "started"))
 	o.Events = []channel.Record{g.logged(g.clocks(started, now)), g.summary(now)}
 	o.Rows = []channel.Row{g.live()}
 	if g.agreed.delay == 0 {
@@ -266,28 +266,45 @@ func (g *game) turn() rules.Color {
 // early tells that the game can still be aborted, and no clock runs.
 func (g *game) early() bool { return g.made < earlyPlies }
 
-// wake is when something happens by itself: a flag falls, or a first move is missing.
-func (g *game) wake() time.Time {
+// ends is when the game ends by itself: a flag falls, or a first move is missing. 0: never.
+func (g *game) ends() int64 {
 	switch {
 	case g.phase != playing || !g.agreed.control.timed():
-		return time.Time{}
+		return 0
 	case g.early():
-		return moment(g.clock.since + g.agreed.control.speed().firstMove())
+		return g.clock.since + g.agreed.control.speed().firstMove()
 	}
-	return moment(g.clock.falls(g.turn()))
+	return g.clock.falls(g.turn())
 }
 
-// timer ends the game if it is time. It is not where time was lost meanwhile; then the next timer is set.
+// wake is when the game ends by itself, or has been quiet for so long that its players may be gone.
+func (g *game) wake() time.Time {
+	at := g.ends()
+	if at != 0 && !g.early() {
+		at = min(at, g.seen+presenceEvery)
+	}
+	return moment(at)
+}
+
+// timer ends the game if it is time. It is not where time was lost meanwhile, or where only presence is to be asked for;
+// then the next timer is set.
 func (g *game) timer(now int64) (o app.Outcome) {
-	if at := g.wake(); !at.IsZero() && at.UnixMilli() <= now {
-		if g.early() {
-			g.finish(&o, rules.NoResult, firstMove, now)
-		} else {
-			g.flag(&o, now)
+	at := g.ends()
+	switch {
+	case at == 0:
+	case at <= now && g.early():
+		g.finish(&o, rules.NoResult, firstMove, now)
+	case at <= now:
+		g.flag(&o, now)
+	case !g.early() && now-g.seen >= presenceEvery:
+		for c := range g.agreed.players {
+			o.Sends = append(o.Sends, believes(g.name, g.agreed.players[c].User, g.absent[c] == 0))
 		}
 	}
 	return o
 }
 
 // logged is a record of the game itself.
-func (g *game) logged(o object) channel.Record { return channel.Record{From: g.self, Body: o.end()} }
+func (g *game) logged(o app.Object) channel.Record {
+	return channel.Record{From: g.self, Body: o.End()}
+}

@@ -125,6 +125,7 @@ func replayReal(t *testing.T, i int, paper *rules.PGN) (right int) {
 			w.must(0, "ann", n, `{"type":"resign"}`)
 		}
 	}
+	g = w.game(n) // a restart has made it anew
 	row := w.rows["game "+idOf(n)]
 	if g.phase != over || g.result != paper.Result || field(string(row.Body), "result") != paper.Result.String() {
 		t.Fatalf("game %d is %s %s by %s, want %s by %s", i+1, g.phase, g.result, g.reason, paper.Result, paper.Tag("Termination"))

@@ -27,6 +27,7 @@ type world struct {
 	wakes    map[channel.Name]time.Time
 	done     map[channel.Name][]channel.Command // what was accepted, for a replay
 	sends    []channel.Command
+	doubts   []string                       // what machines asked of presence: channel, user, whether he is believed there
 	said     []said                         // records of the last command and what followed
 	lost     map[channel.Name]time.Duration // that the next commands are told of
 	count    uint64
@@ -173,7 +174,7 @@ func (w *world) judge(c channel.Command, o app.Outcome) {
 		}
 	}
 	for _, s := range o.Sends {
-		if _, err := channel.ParseName(string(s.Channel)); err != nil || !json.Valid(s.Body) || kindOf(s.Channel) == ofNobody || len(s.Body) > 8*MaxBody {
+		if _, err := channel.ParseName(string(s.Channel)); err != nil || !json.Valid(s.Body) || kindOf(s.Channel) == ofNobody && s.Channel != app.PresenceChannel || len(s.Body) > 8*MaxBody {
 			w.fatal("%s sends %s to %s", c.Channel, s.Body, s.Channel)
 		}
 	}
@@ -200,6 +201,10 @@ func (w *world) deliver() {
 	for len(w.sends) > 0 {
 		s := w.sends[0]
 		w.sends = w.sends[1:]
+		if b := string(s.Body); s.Channel == app.PresenceChannel {
+			w.doubts = append(w.doubts, fmt.Sprint(field(b, "channel"), " ", field(b, "user"), " ", field(b, "here")))
+			continue
+		}
 		w.one(s)
 	}
 }

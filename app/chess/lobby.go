@@ -52,7 +52,7 @@ func (l *lobby) Apply(c channel.Command) app.Outcome {
 		switch {
 		case no != nil:
 			return no.outcome()
-		case kindOf(from) != ofPlayer || Player(m.User) != from || !validUser(m.User):
+		case kindOf(from) != ofPlayer || Player(m.User) != from || !app.ValidUser(m.User):
 			return fromElsewhere()
 		}
 		o = l.hear(m, c, now)
@@ -176,10 +176,22 @@ func (l *lobby) timer(c channel.Command, now int64) (o app.Outcome) {
 			l.drop(&o, i)
 		}
 	}
+	l.doubt(&o, now)
 	return o
 }
 
-// wake is when the windows have grown, if that may bring two together, or when the oldest seek ends.
+// doubt asks after those who have waited for another minute: who was there when all nodes ended is not told to be gone.
+func (l *lobby) doubt(o *app.Outcome, now int64) {
+	for i := range l.seeks {
+		s := &l.seeks[i]
+		if waited := now - s.since; waited >= presenceEvery && waited%presenceEvery < second && len(o.Sends) < app.MaxSends {
+			o.Sends = append(o.Sends, believes(Player(s.user), s.user, true))
+		}
+	}
+}
+
+// wake is when the windows have grown, if that may bring two together, when somebody is to be asked after, or
+// when the oldest seek ends.
 func (l *lobby) wake(now int64) time.Time {
 	if len(l.seeks) == 0 {
 		return time.Time{}
@@ -187,7 +199,11 @@ func (l *lobby) wake(now int64) time.Time {
 	if len(l.seeks) > 1 && now-l.seeks[len(l.seeks)-1].since <= windowOpens+second {
 		return moment(now + second)
 	}
-	return moment(max(now+second, l.seeks[0].since+seekLasts))
+	next := l.seeks[0].since + seekLasts
+	for i := range l.seeks { // when another minute of waiting is over
+		next = min(next, now+presenceEvery-max(0, now-l.seeks[i].since)%presenceEvery)
+	}
+	return moment(max(now+second, next))
 }
 
 // window is how far ratings may be apart once one of the two has waited so long.
@@ -248,23 +264,23 @@ func (l *lobby) drop(o *app.Outcome, i int) {
 func (l *lobby) latest(s *seek, there bool) channel.Record {
 	r := channel.Record{Class: channel.Latest, Key: s.id, From: l.self}
 	if there {
-		r.Body = s.fields(newObject(192)).end()
+		r.Body = s.fields(app.NewObject(192)).End()
 	}
 	return r
 }
 
-func (s *seek) fields(o object) object {
-	o = o.text("seek", s.id).text("user", s.user)
+func (s *seek) fields(o app.Object) app.Object {
+	o = o.Text("seek", s.id).Text("user", s.user)
 	if s.standing.Rating != 0 {
-		o = o.number("rating", points(s.standing.Rating))
+		o = o.Number("rating", points(s.standing.Rating))
 	}
-	return s.offer.fields(o).number("since", s.since)
+	return s.offer.fields(o).Number("since", s.since)
 }
 
 func (l *lobby) list() []byte {
-	o := newObject(64 + 192*len(l.seeks)).list("seeks")
+	o := app.NewObject(64 + 192*len(l.seeks)).List("seeks")
 	for i := range l.seeks {
-		o = l.seeks[i].fields(o.next()).close('}')
+		o = l.seeks[i].fields(o.Next()).Close('}')
 	}
-	return o.close(']').end()
+	return o.Close(']').End()
 }

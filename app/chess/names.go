@@ -1,11 +1,9 @@
 package chess
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"strings"
 
+	"carillon/app"
 	"carillon/channel"
 )
 
@@ -28,32 +26,14 @@ func Watch(id string) channel.Name { return channel.Name(watchPrefix + id) }
 
 // Player is the channel of a user: "chess:player:" and what stands behind "user:" in the channel for direct delivery to
 // that user. What is too long becomes ":" and a SHA-256 of the id. Different users have different channels.
-func Player(user string) channel.Name {
-	b := append(make([]byte, 0, channel.MaxName), playerPrefix...)
-	for _, c := range []byte(user) {
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '.' || c == '-' {
-			b = append(b, c)
-		} else {
-			b = hex.AppendEncode(append(b, ':'), []byte{c})
-		}
-	}
-	if len(b) > channel.MaxName {
-		return channel.Name(playerPrefix + hashed(user))
-	}
-	return channel.Name(b)
-}
+func Player(user string) channel.Name { return app.ChannelOf(playerPrefix, user) }
 
 // playerTerm is what rows of a user's games are found by.
 func playerTerm(user string) string {
 	if len(termPrefix)+len(user) > maxTerm {
-		return termPrefix + hashed(user)
+		return termPrefix + app.Digest(user)
 	}
 	return termPrefix + user
-}
-
-func hashed(user string) string {
-	sum := sha256.Sum256([]byte(user))
-	return ":" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // idOf is the id in the name of a game or of its relay.
@@ -88,17 +68,4 @@ func kindOf(n channel.Name) kind {
 		return ofWatch
 	}
 	return ofNobody
-}
-
-// validUser tells whether s can be a user id: visible ASCII, not beginning with "@".
-func validUser(s string) bool {
-	if s == "" || len(s) > MaxUser || s[0] == '@' {
-		return false
-	}
-	for i := 0; i < len(s); i++ {
-		if s[i] <= ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
 }

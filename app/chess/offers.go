@@ -34,8 +34,8 @@ func verb(name string) string {
 }
 
 // offered is the record of an offer, or of what became of it.
-func (g *game) offered(topic string, side rules.Color, state string) object {
-	return newObject(128).text("type", topic).text("by", side.String()).text("state", state)
+func (g *game) offered(topic string, side rules.Color, state string) app.Object {
+	return app.NewObject(128).Text("type", topic).Text("by", side.String()).Text("state", state)
 }
 
 func (g *game) told(now int64, records ...channel.Record) app.Outcome {
@@ -48,7 +48,7 @@ func (g *game) decline(k *call, side rules.Color, topic int, name string) app.Ou
 		return because(NotNow, "nothing of the kind was offered: see the offers in the state").outcome()
 	}
 	g.offers[topic] = nobodys
-	return g.told(k.now, channel.Record{Body: g.offered(name, side, "declined").end()})
+	return g.told(k.now, channel.Record{Body: g.offered(name, side, "declined").End()})
 }
 
 // draw is offered, accepted or declined.
@@ -74,7 +74,7 @@ func (g *game) draw(k *call, side rules.Color) (o app.Outcome) {
 	}
 	g.offers[drawing] = of(side)
 	g.limits[side].drawAt = g.made + 1
-	return g.told(k.now, channel.Record{Body: g.offered("draw", side, "offered").end()})
+	return g.told(k.now, channel.Record{Body: g.offered("draw", side, "offered").End()})
 }
 
 // takeback is offered, accepted or declined. It undoes as many plies as give the turn to who asked.
@@ -95,7 +95,7 @@ func (g *game) takeback(k *call, side rules.Color) app.Outcome {
 	}
 	g.offers[takingBack] = of(side)
 	g.limits[side].offers++
-	return g.told(k.now, channel.Record{Body: g.offered("takeback", side, "offered").end()})
+	return g.told(k.now, channel.Record{Body: g.offered("takeback", side, "offered").End()})
 }
 
 // undone is how many plies a takeback for a side undoes.
@@ -115,8 +115,8 @@ func (g *game) takeBack(k *call, side rules.Color) app.Outcome {
 	g.clock.since, g.moved = k.now, k.now
 	g.offers[takingBack], g.offers[drawing] = nobodys, nobodys
 	p := g.play.Position()
-	o := g.offered("takeback", side, "accepted").number("ply", int64(g.play.Ply())).text("fen", p.FEN())
-	return g.told(k.now, channel.Record{Body: g.clocks(o, k.now).end()}, g.summary(k.now))
+	o := g.offered("takeback", side, "accepted").Number("ply", int64(g.play.Ply())).Text("fen", p.FEN())
+	return g.told(k.now, channel.Record{Body: g.clocks(o, k.now).End()}, g.summary(k.now))
 }
 
 // moreTime is a present for the other.
@@ -132,8 +132,8 @@ func (g *game) moreTime(k *call, side rules.Color) app.Outcome {
 	}
 	g.limits[side].moreTime++
 	g.clock.left[other] = min(g.clock.left[other]+moreTime, MaxClock*second)
-	o := newObject(96).text("type", "time").text("to", other.String())
-	return g.told(k.now, channel.Record{Body: g.clocks(o, k.now).end()}, g.summary(k.now))
+	o := app.NewObject(96).Text("type", "time").Text("to", other.String())
+	return g.told(k.now, channel.Record{Body: g.clocks(o, k.now).End()}, g.summary(k.now))
 }
 
 // rematch begins the same game again with the colors swapped, once both want it.
@@ -157,7 +157,7 @@ func (g *game) rematch(k *call, side rules.Color) app.Outcome {
 	case !theirs:
 		g.offers[playingAgain] = of(side)
 		g.limits[side].offers++
-		return g.told(k.now, channel.Record{Body: g.offered("rematch", side, "offered").end()})
+		return g.told(k.now, channel.Record{Body: g.offered("rematch", side, "offered").End()})
 	}
 	g.offers[playingAgain] = nobodys
 	g.again = newID(k.seed, 0)
@@ -169,8 +169,8 @@ func (g *game) rematch(k *call, side rules.Color) app.Outcome {
 	}
 	name := string(Game(g.again))
 	return app.Outcome{
-		Reply:  newObject(64).text("game", name).end(),
-		Events: []channel.Record{{Body: g.offered("rematch", side, "accepted").text("game", name).end()}},
+		Reply:  app.NewObject(64).Text("game", name).End(),
+		Events: []channel.Record{{Body: g.offered("rematch", side, "accepted").Text("game", name).End()}},
 		Sends:  []channel.Command{next.to(Game(g.again))},
 	}
 }

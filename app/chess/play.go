@@ -16,7 +16,7 @@ func (g *game) move(k *call, side rules.Color) app.Outcome {
 		return no.outcome()
 	}
 	var out app.Outcome
-	spent, ok := g.clock.charge(side, k.Lag, k.now)
+	spent, ok := g.clock.charge(side, k.Lag, k.came, k.now)
 	if !ok {
 		g.flag(&out, k.now)
 		out.Reply = g.brief(k.now)
@@ -25,7 +25,7 @@ func (g *game) move(k *call, side rules.Color) app.Outcome {
 	p := g.play.Position()
 	var san [16]byte
 	g.last = p.AppendUCI(g.last[:0], m)
-	o := newObject(192).text("type", "move").number("ply", int64(g.play.Ply()+1)).plain("uci", g.last)
+	o := app.NewObject(128).Text("type", "move").Number("ply", int64(g.play.Ply()+1)).Plain("uci", g.last)
 	played, err := g.play.Apply(san[:0], m)
 	if err != nil {
 		panic("chess: a legal move is not taken: " + err.Error())
@@ -38,11 +38,11 @@ func (g *game) move(k *call, side rules.Color) app.Outcome {
 	if g.offers[drawing] == of(side.Other()) {
 		g.offers[drawing] = nobodys
 	}
-	o = o.plain("san", played)
+	o = o.Plain("san", played)
 	if g.agreed.control.timed() {
-		o = o.number("spent", spent)
+		o = o.Number("spent", spent)
 	}
-	out.Events = append(make([]channel.Record, 0, 3), channel.Record{Body: g.clocks(o, k.now).end()})
+	out.Events = append(make([]channel.Record, 0, usualEvents), channel.Record{Body: g.clocks(o, k.now).End()})
 	if end, r := g.verdict(side); end != ongoing {
 		g.finish(&out, r, end, k.now)
 	} else {
@@ -52,9 +52,11 @@ func (g *game) move(k *call, side rules.Color) app.Outcome {
 	return out
 }
 
+// usualEvents are the move and the summary.
+const usualEvents = 2
+
 // judge finds the move that is meant.
 func (g *game) judge(k *call, side rules.Color) (rules.Move, *refusal) {
-	p := g.play.Position()
 	switch {
 	case k.Ply == nil || k.Lag < 0:
 		return 0, because(BadRequest, "ply is missing or lag negative: say how many plies were played, and what the network took")
@@ -62,10 +64,10 @@ func (g *game) judge(k *call, side rules.Color) (rules.Move, *refusal) {
 		no := refuse(StalePly)
 		no.ply = g.play.Ply()
 		return 0, no
-	case p.Turn() != side:
+	case g.turn() != side:
 		return 0, refuse(NotYourTurn)
 	}
-	m, err := p.ParseUCI(k.UCI)
+	m, err := g.play.ParseUCI(k.UCI)
 	switch {
 	case errors.Is(err, rules.ErrSyntax):
 		return 0, because(BadRequest, err.Error())

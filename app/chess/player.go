@@ -96,7 +96,7 @@ func (p *player) receiver(m *message) string {
 	if m.To == "" {
 		return p.user
 	}
-	if validUser(m.To) && Player(m.To) == p.name {
+	if app.ValidUser(m.To) && Player(m.To) == p.name {
 		return m.To
 	}
 	return ""
@@ -184,15 +184,17 @@ func (p *player) presence(c channel.Command) app.Outcome {
 }
 
 // latest is a record of what holds now; without fields it no longer does.
-func (p *player) latest(key string, fields object) channel.Record {
+func (p *player) latest(key string, fields app.Object) channel.Record {
 	r := channel.Record{Class: channel.Latest, Key: key, From: p.self}
 	if fields != nil {
-		r.Body = fields.end()
+		r.Body = fields.End()
 	}
 	return r
 }
 
-func (p *player) logged(o object) channel.Record { return channel.Record{From: p.self, Body: o.end()} }
+func (p *player) logged(o app.Object) channel.Record {
+	return channel.Record{From: p.self, Body: o.End()}
+}
 
 // begun lists a game. It is the end of all seeks where there is a clock: few would play two such at once.
 func (p *player) begun(m *message, from channel.Name) (o app.Outcome) {
@@ -210,7 +212,7 @@ func (p *player) begun(m *message, from channel.Name) (o app.Outcome) {
 	}
 	p.games = append(p.games, g)
 	o.Events = []channel.Record{
-		p.logged(g.fields(newObject(256).text("type", "game"))), p.latest("game:"+id, g.fields(newObject(256))),
+		p.logged(g.fields(app.NewObject(256).Text("type", "game"))), p.latest("game:"+id, g.fields(app.NewObject(256))),
 	}
 	if g.offer.control().timed() {
 		p.cancelAll(&o)
@@ -222,32 +224,32 @@ func (p *player) game(id string) int {
 	return slices.IndexFunc(p.games, func(g listed) bool { return g.id == id })
 }
 
-func (g *listed) fields(o object) object {
-	o = o.text("game", string(Game(g.id))).text("color", g.color.String())
-	o = o.open("opponent").text("user", g.other)
+func (g *listed) fields(o app.Object) app.Object {
+	o = o.Text("game", string(Game(g.id))).Text("color", g.color.String())
+	o = o.Open("opponent").Text("user", g.other)
 	if g.rating != 0 {
-		o = o.number("rating", g.rating)
+		o = o.Number("rating", g.rating)
 	}
-	return g.offer.fields(o.close('}'))
+	return g.offer.fields(o.Close('}'))
 }
 
 // fields are what people are told of an offer: what was set, and the speed.
-func (f *offer) fields(o object) object {
-	o = o.number("base", f.Base).number("inc", f.Inc).flag("rated", f.Rated).text("speed", f.control().speed().String())
+func (f *offer) fields(o app.Object) app.Object {
+	o = o.Number("base", f.Base).Number("inc", f.Inc).Flag("rated", f.Rated).Text("speed", f.control().speed().String())
 	if f.Color != "" {
-		o = o.text("wants", f.Color)
+		o = o.Text("wants", f.Color)
 	}
 	if f.Min > 0 {
-		o = o.number("min", f.Min)
+		o = o.Number("min", f.Min)
 	}
 	if f.Max > 0 {
-		o = o.number("max", f.Max)
+		o = o.Number("max", f.Max)
 	}
 	if f.Delay > 0 {
-		o = o.number("delay", f.Delay)
+		o = o.Number("delay", f.Delay)
 	}
 	if f.FEN != "" {
-		o = o.text("fen", f.FEN)
+		o = o.Text("fen", f.FEN)
 	}
 	return o
 }
@@ -259,7 +261,7 @@ func (p *player) ended(m *message, from channel.Name, now int64) (o app.Outcome)
 		return answer(nil)
 	}
 	p.games = slices.Delete(p.games, i, i+1)
-	told := newObject(256).text("type", "over").text("game", string(from)).text("result", m.Result).text("reason", m.Reason)
+	told := app.NewObject(256).Text("type", "over").Text("game", string(from)).Text("result", m.Result).Text("reason", m.Reason)
 	gone := p.latest("game:"+idOf(from), nil)
 	score, played := scoreOf(m.Result, m.Color)
 	speed := m.control().speed()
@@ -272,11 +274,11 @@ func (p *player) ended(m *message, from channel.Name, now int64) (o app.Outcome)
 		ch := change{told: true, before: t.known().standing}
 		t.rate(score, *m.Before, *m.Standing, now)
 		ch.after = t.standing
-		told = ch.fields(told.open("rating").text("speed", speed.String())).close('}')
+		told = ch.fields(told.Open("rating").Text("speed", speed.String())).Close('}')
 		back := message{Type: "rated", User: p.user, Before: &ch.before, Standing: &ch.after}
 		o.Sends = []channel.Command{back.to(from)}
 		o.Rows = []channel.Row{p.row(speed, now)}
-		o.Events = append(o.Events, p.latest("rating:"+speed.String(), t.fields(newObject(192), now)))
+		o.Events = append(o.Events, p.latest("rating:"+speed.String(), t.fields(app.NewObject(192), now)))
 	}
 	o.Events = append([]channel.Record{p.logged(told), gone}, o.Events...)
 	return o
@@ -291,37 +293,37 @@ func (p *player) row(s speed, now int64) channel.Row {
 	}
 	return channel.Row{
 		Kind: ratingRows + s.String(), Key: p.user, Rank: t.Rating / 10, Terms: []string{word},
-		Body: t.fields(newObject(256).text("user", p.user), now).end(),
+		Body: t.fields(app.NewObject(256).Text("user", p.user), now).End(),
 	}
 }
 
 // profile is what anybody may know of him; he himself is told what he does at the moment.
 func (p *player) profile(now int64, own bool) []byte {
-	o := newObject(512)
+	o := app.NewObject(512)
 	if p.user != "" {
-		o = o.text("user", p.user)
+		o = o.Text("user", p.user)
 	}
-	o = o.open("ratings")
+	o = o.Open("ratings")
 	for s := range p.tallies {
 		if t := &p.tallies[s]; t.played() {
-			o = t.fields(o.open(speed(s).String()), now).close('}')
+			o = t.fields(o.Open(speed(s).String()), now).Close('}')
 		}
 	}
-	o = o.close('}').number("casual", p.casual)
+	o = o.Close('}').Number("casual", p.casual)
 	if !own {
-		return o.end()
+		return o.End()
 	}
-	o = o.list("games")
+	o = o.List("games")
 	for i := range p.games {
-		o = p.games[i].fields(o.next()).close('}')
+		o = p.games[i].fields(o.Next()).Close('}')
 	}
-	o = o.close(']').list("seeks")
+	o = o.Close(']').List("seeks")
 	for i := range p.seeks {
-		o = p.seeks[i].fields(o.next()).close('}')
+		o = p.seeks[i].fields(o.Next()).Close('}')
 	}
-	o = o.close(']').list("challenges")
+	o = o.Close(']').List("challenges")
 	for i := range p.challenges {
-		o = p.fieldsOf(&p.challenges[i], o.next()).close('}')
+		o = p.fieldsOf(&p.challenges[i], o.Next()).Close('}')
 	}
-	return o.close(']').end()
+	return o.Close(']').End()
 }

@@ -104,12 +104,12 @@ func (r *refusal) outcome() app.Outcome {
 	if r.sentence != "" {
 		sentence = r.sentence
 	}
-	o := newObject(128+len(sentence)).text("error", name).text("message", sentence)
+	o := app.NewObject(128+len(sentence)).Text("error", name).Text("message", sentence)
 	if r.wait > 0 {
-		o = o.number("retry_after", r.wait)
+		o = o.Number("retry_after", r.wait)
 	}
 	if r.ply >= 0 {
-		o = o.number("ply", int64(r.ply))
+		o = o.Number("ply", int64(r.ply))
 	}
-	return app.Outcome{Refused: int(r.code), Reply: o.end()}
+	return app.Outcome{Refused: int(r.code), Reply: o.End()}
 }

@@ -22,6 +22,8 @@ type request struct {
 	offer
 }
 
+var requestShape = app.ShapeOf[request]()
+
 // offer is what a game is to be like: of seeks and challenges, and within messages between machines.
 type offer struct {
 	Base  int64  `json:"base"`
@@ -107,6 +109,7 @@ type call struct {
 	asker string
 	seed  [32]byte
 	now   int64 // milliseconds, by the runtime's clock
+	came  int64 // when it came to the service
 }
 
 func checkBody(c channel.Command, most int) *refusal {
@@ -121,16 +124,21 @@ func checkBody(c channel.Command, most int) *refusal {
 
 // readCall reads a user's command.
 func readCall(c channel.Command) (*call, *refusal) {
-	if !validUser(c.User) {
+	if !app.ValidUser(c.User) {
 		return nil, because(BadRequest, "the user has no valid id: sign in with 1 to 128 visible ASCII characters")
 	}
 	if no := checkBody(c, MaxBody); no != nil {
 		return nil, no
 	}
 	k := &call{asker: c.User, seed: c.Seed, now: c.Time.UnixMilli()}
-	if err := json.Unmarshal(c.Body, &k.request); err != nil {
+	k.came = k.now
+	if c.Waited >= channel.LeastWait {
+		k.came = came(k.now, c.Waited.Milliseconds(), c.Lost.Milliseconds())
+	}
+	if err := requestShape.Read(c.Body, &k.request); err != nil {
 		return nil, refuse(BadRequest)
 	}
+	k.Lag = claim(k.Lag, c.Trip.Milliseconds())
 	if k.Type == "" {
 		return nil, because(BadRequest, "the command has no name: set type to one of the documented ones")
 	}
@@ -159,6 +167,19 @@ func readPresence(c channel.Command) (user string, here bool) {
 		return "", false
 	}
 	return p.User, *p.Here
+}
+
+// believes has the channel of a user told if he is not there, or is, other than it believes.
+func believes(n channel.Name, user string, here bool) channel.Command {
+	b, err := json.Marshal(struct {
+		Channel channel.Name `json:"channel"`
+		Here    bool         `json:"here"`
+		User    string       `json:"user"`
+	}{n, here, user})
+	if err != nil {
+		panic("chess: a name and a user cannot be written: " + err.Error())
+	}
+	return channel.Command{Channel: app.PresenceChannel, Body: b}
 }
 
 // fromElsewhere refuses machines that have nothing to say here.

@@ -26,7 +26,7 @@ func (p *player) seek(k *call) app.Outcome {
 
 // join asks for an open seek.
 func (p *player) join(k *call) app.Outcome {
-	if k.Seek == "" || len(k.Seek) > MaxUser {
+	if k.Seek == "" || len(k.Seek) > app.MaxUser {
 		return because(BadRequest, "seek is missing: take it from a record of the lobby").outcome()
 	}
 	var all standings
@@ -55,16 +55,16 @@ func (p *player) wished(w wish, m message) app.Outcome {
 	}
 	p.seeks = append(p.seeks, w)
 	return app.Outcome{
-		Reply:  newObject(40).text("seek", w.id).end(),
-		Events: []channel.Record{p.latest("seek:"+w.id, w.fields(newObject(160)))},
+		Reply:  app.NewObject(40).Text("seek", w.id).End(),
+		Events: []channel.Record{p.latest("seek:"+w.id, w.fields(app.NewObject(160)))},
 		Sends:  []channel.Command{m.to(Lobby)},
 	}
 }
 
-func (w *wish) fields(o object) object {
-	o = o.text("seek", w.id)
+func (w *wish) fields(o app.Object) app.Object {
+	o = o.Text("seek", w.id)
 	if w.of != "" {
-		return o.text("joins", w.of)
+		return o.Text("joins", w.of)
 	}
 	return w.offer.fields(o)
 }
@@ -96,7 +96,7 @@ func (p *player) cancelAll(o *app.Outcome) {
 func (p *player) drop(o *app.Outcome, i int, why string) {
 	w := p.seeks[i]
 	p.seeks = slices.Delete(p.seeks, i, i+1)
-	told := newObject(128).text("type", "seek").text("seek", w.id).text("state", "over").text("why", why)
+	told := app.NewObject(128).Text("type", "seek").Text("seek", w.id).Text("state", "over").Text("why", why)
 	o.Events = append(o.Events, p.logged(told), p.latest("seek:"+w.id, nil))
 	if why == "canceled" && w.of == "" {
 		m := message{Type: "cancel", ID: w.id, User: p.user}

@@ -4,12 +4,13 @@ import (
 	"encoding/json"
 	"strconv"
 
+	"carillon/app"
 	"carillon/app/chess/rules"
 	"carillon/channel"
 )
 
 // clocks are what both sides have left, where there is a clock.
-func (g *game) clocks(o object, now int64) object {
+func (g *game) clocks(o app.Object, now int64) app.Object {
 	if !g.agreed.control.timed() {
 		return o
 	}
@@ -17,14 +18,14 @@ func (g *game) clocks(o object, now int64) object {
 	if g.play != nil {
 		turn = g.turn()
 	}
-	return o.number("white", g.clock.at(rules.White, turn, now)).number("black", g.clock.at(rules.Black, turn, now))
+	return o.Number("white", g.clock.at(rules.White, turn, now)).Number("black", g.clock.at(rules.Black, turn, now))
 }
 
 // status is how far the game got.
-func (g *game) status(o object) object {
-	o = o.text("status", g.phase.String())
+func (g *game) status(o app.Object) app.Object {
+	o = o.Text("status", g.phase.String())
 	if g.phase != playing {
-		o = o.text("result", g.result.String()).text("reason", g.reason.String())
+		o = o.Text("result", g.result.String()).Text("reason", g.reason.String())
 	}
 	return o
 }
@@ -35,26 +36,26 @@ func (g *game) brief(now int64) []byte {
 	if g.play != nil {
 		ply = g.play.Ply()
 	}
-	o := g.clocks(newObject(128).number("ply", int64(ply)), now)
-	return g.status(o).end()
+	o := g.clocks(app.NewObject(80).Number("ply", int64(ply)), now)
+	return g.status(o).End()
 }
 
 // position is where the game stands, for who looks in now.
-func (g *game) position(o object, r *rules.Game) object {
+func (g *game) position(o app.Object, r *rules.Game) app.Object {
 	p := r.Position()
 	var fen [128]byte
-	o = o.plain("fen", p.AppendFEN(fen[:0])).text("turn", p.Turn().String()).number("ply", int64(r.Ply()))
+	o = o.Plain("fen", p.AppendFEN(fen[:0])).Text("turn", p.Turn().String()).Number("ply", int64(r.Ply()))
 	if len(g.last) > 0 {
-		o = o.plain("last", g.last)
+		o = o.Plain("last", g.last)
 	}
-	return o.number("updated", g.moved)
+	return o.Number("updated", g.moved)
 }
 
 // summary is the record from which the game can be shown. It is that of a game that is still in memory whole.
 func (g *game) summary(now int64) channel.Record {
-	o := g.position(newObject(320), g.play)
+	o := g.position(app.NewObject(256), g.play)
 	o = g.clocks(g.status(o), now)
-	return channel.Record{Class: channel.Latest, Key: "summary", From: g.self, Body: o.end()}
+	return channel.Record{Class: channel.Latest, Key: "summary", From: g.self, Body: o.End()}
 }
 
 // findLast finds the last move as it is written, which takes the position before it.
@@ -73,34 +74,34 @@ func (g *game) findLast(r *rules.Game) {
 
 // absence is the record that tells who is gone.
 func (g *game) absence() channel.Record {
-	o := newObject(64)
+	o := app.NewObject(64)
 	for c, at := range g.absent {
 		if at != 0 {
-			o = o.number(rules.Color(c).String(), at)
+			o = o.Number(rules.Color(c).String(), at)
 		}
 	}
-	return channel.Record{Class: channel.Latest, Key: "absence", From: g.self, Body: o.end()}
+	return channel.Record{Class: channel.Latest, Key: "absence", From: g.self, Body: o.End()}
 }
 
 // terms are what the game was begun with.
-func (g *game) terms(o object) object {
+func (g *game) terms(o app.Object) app.Object {
 	a := &g.agreed
-	o = o.open("players")
+	o = o.Open("players")
 	for c := range a.players {
-		o = a.players[c].Standing.fields(o.open(rules.Color(c).String()).text("user", a.players[c].User)).close('}')
+		o = a.players[c].Standing.fields(o.Open(rules.Color(c).String()).Text("user", a.players[c].User)).Close('}')
 	}
-	o = o.close('}').number("base", a.control.base).number("inc", a.control.inc).flag("rated", a.rated).text("speed", a.control.speed().String())
+	o = o.Close('}').Number("base", a.control.base).Number("inc", a.control.inc).Flag("rated", a.rated).Text("speed", a.control.speed().String())
 	if a.fen != "" {
-		o = o.text("start", a.fen)
+		o = o.Text("start", a.fen)
 	}
 	if a.delay > 0 {
-		o = o.number("delay", a.delay/second).text("watch", string(Watch(idOf(g.name))))
+		o = o.Number("delay", a.delay/second).Text("watch", string(Watch(idOf(g.name))))
 	}
 	if a.control.timed() {
-		o = o.number("first", a.control.speed().firstMove())
+		o = o.Number("first", a.control.speed().firstMove())
 	}
 	if a.of != "" {
-		o = o.text("of", string(Game(a.of)))
+		o = o.Text("of", string(Game(a.of)))
 	}
 	return o
 }
@@ -108,55 +109,55 @@ func (g *game) terms(o object) object {
 // state is everything about the game.
 func (g *game) state(now int64) []byte {
 	r := g.replayed()
-	o := g.position(newObject(1024+32*r.Ply()).text("game", string(g.name)), r)
-	o = g.terms(g.clocks(g.status(o), now)).number("created", g.agreed.created).number("now", now)
+	o := g.position(app.NewObject(1024+32*r.Ply()).Text("game", string(g.name)), r)
+	o = g.terms(g.clocks(g.status(o), now)).Number("created", g.agreed.created).Number("now", now)
 	if g.phase == playing && g.clock.running {
-		o = o.text("running", g.turn().String())
+		o = o.Text("running", g.turn().String())
 	}
 	o = g.movesTo(o, r)
-	o = o.open("offers")
+	o = o.Open("offers")
 	for i, f := range g.offers {
 		if f != nobodys {
-			o = o.text([topics]string{"draw", "takeback", "rematch"}[i], f.String())
+			o = o.Text([topics]string{"draw", "takeback", "rematch"}[i], f.String())
 		}
 	}
-	o = o.close('}').raw("absent", g.absence().Body)
-	o = o.open("ratings")
+	o = o.Close('}').Raw("absent", g.absence().Body)
+	o = o.Open("ratings")
 	for c := range g.changes {
 		if g.changes[c].told {
-			o = g.changes[c].fields(o.open(rules.Color(c).String())).close('}')
+			o = g.changes[c].fields(o.Open(rules.Color(c).String())).Close('}')
 		}
 	}
-	o = o.close('}')
+	o = o.Close('}')
 	if g.again != "" {
-		o = o.text("rematch", string(Game(g.again)))
+		o = o.Text("rematch", string(Game(g.again)))
 	}
-	return o.end()
+	return o.End()
 }
 
 // movesTo writes the moves, each as UCI and SAN, and what clocks they left.
-func (g *game) movesTo(o object, r *rules.Game) object {
+func (g *game) movesTo(o app.Object, r *rules.Game) app.Object {
 	moves := r.Moves()
-	o = o.list("moves")
+	o = o.List("moves")
 	var buf [16]byte
 	p := g.start()
 	for _, m := range moves {
-		o = append(append(append(o.item(), '"'), p.AppendUCI(buf[:0], m)...), '"')
+		o = append(append(append(o.Item(), '"'), p.AppendUCI(buf[:0], m)...), '"')
 		p = p.Play(m)
 	}
-	o = o.close(']').list("sans")
+	o = o.Close(']').List("sans")
 	p = g.start()
 	for _, m := range moves {
-		o = append(append(append(o.item(), '"'), p.AppendSAN(buf[:0], m)...), '"')
+		o = append(append(append(o.Item(), '"'), p.AppendSAN(buf[:0], m)...), '"')
 		p = p.Play(m)
 	}
-	o = o.close(']')
+	o = o.Close(']')
 	if g.agreed.control.timed() {
-		o = o.list("left")
+		o = o.List("left")
 		for _, ms := range g.left {
-			o = strconv.AppendUint(o.item(), uint64(ms), 10)
+			o = strconv.AppendUint(o.Item(), uint64(ms), 10)
 		}
-		o = o.close(']')
+		o = o.Close(']')
 	}
 	return o
 }

@@ -3,6 +3,7 @@ package chess
 import (
 	"math"
 
+	"carillon/app"
 	"carillon/app/chess/rating"
 )
 
@@ -112,15 +113,15 @@ func (t *tally) rate(s rating.Score, own, other standing, now int64) {
 }
 
 // fields are what people are told of a standing: whole points.
-func (s standing) fields(o object) object {
+func (s standing) fields(o app.Object) app.Object {
 	if s.Rating == 0 {
 		return o // no ratings at this speed
 	}
-	return o.number("rating", points(s.Rating)).number("deviation", points(s.Deviation)).flag("provisional", s.provisional())
+	return o.Number("rating", points(s.Rating)).Number("deviation", points(s.Deviation)).Flag("provisional", s.provisional())
 }
 
-func (t *tally) fields(o object, now int64) object {
-	o = t.now(now).fields(o).number("elo", points(t.Elo)).number("fide", int64(rating.FIDERound(int(t.FIDE))))
-	o = o.number("games", t.games).number("wins", t.wins).number("draws", t.draws).number("losses", t.games-t.wins-t.draws)
-	return o.number("best", points(t.best))
+func (t *tally) fields(o app.Object, now int64) app.Object {
+	o = t.now(now).fields(o).Number("elo", points(t.Elo)).Number("fide", int64(rating.FIDERound(int(t.FIDE))))
+	o = o.Number("games", t.games).Number("wins", t.wins).Number("draws", t.draws).Number("losses", t.games-t.wins-t.draws)
+	return o.Number("best", points(t.best))
 }

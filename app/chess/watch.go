@@ -103,9 +103,9 @@ func (w *watch) ask(c channel.Command) app.Outcome {
 	case k.Type != "state":
 		return refuse(UnknownCommand).outcome()
 	}
-	o := newObject(64 + len(w.shown))
+	o := app.NewObject(64 + len(w.shown))
 	if w.shown != nil {
-		o = o.raw("summary", json.RawMessage(w.shown))
+		o = o.Raw("summary", json.RawMessage(w.shown))
 	}
-	return answer(o.number("delay", w.delay/second).end())
+	return answer(o.Number("delay", w.delay/second).End())
 }

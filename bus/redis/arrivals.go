@@ -99,6 +99,7 @@ func (f *Feed) receive(m *rueidis.PubSubMessage) {
 	}
 	if err != nil || len(rs) == 0 {
 		f.count.bad.Add(1)
+		f.o.Log.Warn("a message about a channel is passed over", "channel", s.name, "bytes", len(m.Message), "cause", err)
 		return
 	}
 	f.count.received.Add(uint64(len(rs)))

@@ -3,6 +3,7 @@ package redis
 import (
 	"encoding/binary"
 	"errors"
+	"strconv"
 	"time"
 
 	"carillon/bus"
@@ -19,7 +20,8 @@ import (
 //	id, user      2 for the length, then the bytes
 //	body     the rest
 //
-// Time, Head, Lost and Seed do not travel: the worker stamps them. The form of an answer:
+// Time, Head, Lost and Seed do not travel: the worker stamps them. Trip travels beside the form, see formTrip. The form of
+// an answer:
 //
 //	length   4  of everything behind it
 //	version  1  answerForm
@@ -71,6 +73,23 @@ func appendAsk(dst []byte, a *asked) []byte {
 	dst = appendText(dst, c.ID)
 	dst = appendText(dst, c.User)
 	return append(dst, c.Body...)
+}
+
+// formTrip is the trip of a command as it lies beside its form: whole ms in decimal, "" where it is not known.
+func formTrip(d time.Duration) string {
+	if d < time.Millisecond {
+		return ""
+	}
+	return decimal(d.Milliseconds())
+}
+
+// parseTrip reads it; what cannot be read is not known.
+func parseTrip(s string) time.Duration {
+	ms, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(ms) * time.Millisecond
 }
 
 // fits tells whether a command has a form: its parts are not longer than their lengths can say.

@@ -218,13 +218,13 @@ func (l *lane) send(batch []*ask) bool {
 		d.fail(batch, bus.ErrUnavailable)
 		return false
 	}
-	args := make([]string, 0, 5+len(batch))
+	args := make([]string, 0, 5+2*len(batch))
 	args = append(args, decimal(MaxCommands), decimal(MaxBytes), decimal(KeepFor.Milliseconds()), d.publish(), l.keys.bell)
 	for _, a := range batch {
 		c := a.command
 		c.Waited += time.Since(a.since)
 		form := appendAsk(make([]byte, 0, leastAsk+len(d.id)+len(c.Channel)+len(c.ID)+len(c.User)+len(c.Body)), &asked{inbox: d.id, ask: a.number, command: c})
-		args = append(args, rueidis.BinaryString(form))
+		args = append(args, rueidis.BinaryString(form), formTrip(c.Trip))
 	}
 	took, err := d.run(ctx, d.scripts.ask, []string{l.keys.stream, l.keys.state}, args).AsInt64()
 	if l.doubt = err != nil; err != nil {

@@ -4,7 +4,8 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// What is kept in Redis of a shard: the stream of commands that nobody answered, each as one field; a hash beside it with
+// What is kept in Redis of a shard: the stream of commands that nobody answered, each as a field "c", with its trip in ms as
+// a second one where that is known, which builds before it was measured pass over; a hash beside it with
 // bytes (of them), mark (the last that the present owner was handed; its tenure begins without one) and marks (those of
 // owners before, the latest first); and the lease, whose value is the token of its holder. All three have one tag. Workers
 // of a service are a hash from worker to "EXPIRY SHARDS INBOX HELD", see member.
@@ -23,16 +24,21 @@ func newScripts() scripts {
 }
 
 // askLua takes commands in until one is beyond the bounds, rings the bell and returns how many it took.
-// KEYS stream, state. ARGV most commands, most bytes, ms to keep, PUBLISH or SPUBLISH, bell, then the commands.
+// KEYS stream, state. ARGV most commands, most bytes, ms to keep, PUBLISH or SPUBLISH, bell, then the commands, each with its
+// trip or "".
 const askLua = `
 local n = redis.call('XLEN', KEYS[1])
 local held = 0
 if n > 0 then held = tonumber(redis.call('HGET', KEYS[2], 'bytes') or '0') end
 local most, room = tonumber(ARGV[1]), tonumber(ARGV[2])
 local took = 0
-for i = 6, #ARGV do
+for i = 6, #ARGV, 2 do
   if n >= most or held + #ARGV[i] > room then break end
-  redis.call('XADD', KEYS[1], '*', 'c', ARGV[i])
+  if ARGV[i + 1] == '' then
+    redis.call('XADD', KEYS[1], '*', 'c', ARGV[i])
+  else
+    redis.call('XADD', KEYS[1], '*', 'c', ARGV[i], 't', ARGV[i + 1])
+  end
   n, held, took = n + 1, held + #ARGV[i], took + 1
 end
 if took > 0 then
@@ -44,7 +50,7 @@ end
 return took`
 
 // takeLua hands the holder what follows the last command it was handed, and notes how far that is. A holder whose note is
-// not what stands here has outlived a part of the data, or the lease, and is told so: {0}. Otherwise {1, s, µs, id, command, …}.
+// not what stands here has outlived a part of the data, or the lease, and is told so: {0}. Otherwise {1, s, µs, id, command, trip, …}.
 // KEYS lease, stream, state. ARGV token, last id, most commands, most bytes.
 const takeLua = `
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {0} end
@@ -59,7 +65,7 @@ while most > 0 and room > 0 do
   for i = 1, #es do
     if room <= 0 then break end
     after = es[i][1]
-    out[#out + 1], out[#out + 2] = after, es[i][2][2]
+    out[#out + 1], out[#out + 2], out[#out + 3] = after, es[i][2][2], es[i][2][4] or ''
     room, most = room - #es[i][2][2], most - 1
   end
   if #es < some then break end

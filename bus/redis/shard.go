@@ -151,13 +151,15 @@ func (h *holding) take(ctx context.Context, max int) ([]bus.Asked, error) {
 	micros, _ := lines[2].AsInt64()
 	now := time.Unix(seconds, micros*1000)
 	lines = lines[3:]
-	as := make([]bus.Asked, 0, len(lines)/2)
+	as := make([]bus.Asked, 0, len(lines)/3)
 	bytes := 0
-	for ; len(lines) >= 2; lines = lines[2:] {
+	for ; len(lines) >= 3; lines = lines[3:] {
 		id, _ := lines[0].ToString()
 		form, _ := lines[1].ToString()
+		trip, _ := lines[2].ToString()
 		bytes += len(form)
 		if a, ok := h.give(id, form, now); ok {
+			a.Command.Trip = parseTrip(trip)
 			as = append(as, a)
 		}
 	}

@@ -68,10 +68,12 @@ func (s *Session) lastSign() time.Time {
 // remind sends what the time asks for: a ping, a word about the token. A line that is full has enough to carry.
 func (s *Session) remind(now time.Time) {
 	o := s.sv.settings.Load()
+	blocked := s.out.Blocked()
 	s.mu.Lock()
-	ping := now.UnixNano()-max(s.pinged, s.born) >= int64(o.Heartbeat)
-	if ping {
-		s.pinged = now.UnixNano()
+	due := now.UnixNano()-max(s.pinged, s.born) >= int64(o.Heartbeat)
+	ping := due && !blocked
+	if due {
+		s.pinged, s.awaits = now.UnixNano(), ping
 	}
 	end := s.who.Expires
 	in := end.Sub(now)
@@ -81,7 +83,7 @@ func (s *Session) remind(now time.Time) {
 	if expiring {
 		s.send(&wire.Message{Type: wire.MsgExpiring, In: max(in, time.Millisecond)})
 	}
-	if ping && !s.out.Blocked() {
+	if ping {
 		s.send(&wire.Message{Type: wire.MsgPing})
 	}
 }

@@ -50,10 +50,10 @@ func (s *Session) command(r *wire.Request) {
 	if !s.may(auth.Command, r) || !s.fits(r) || !s.begin(r.ID) {
 		return
 	}
-	id := r.ID
+	id, trip := r.ID, s.measured()
 	s.promise(id)
 	s.sv.o.Backend.Command(channel.Command{
-		ID: r.Idem, Age: r.Age, Channel: r.Channel, User: s.user(), Origin: s.origin(), Binary: r.Binary, Body: bytes.Clone(r.Body),
+		ID: r.Idem, Age: r.Age, Channel: r.Channel, User: s.user(), Origin: s.origin(), Trip: trip, Binary: r.Binary, Body: bytes.Clone(r.Body),
 	}, func(reply channel.Reply, level wire.Ack, err error) {
 		s.answer(id, &wire.Message{Type: wire.MsgReply, Ack: level, At: reply.At, Refused: reply.Code, Body: reply.Body}, err)
 	})

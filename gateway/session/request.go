@@ -30,6 +30,7 @@ func (s *Session) Message(b []byte, binary bool) error {
 	now := time.Now()
 	s.heard.Store(now.UnixNano())
 	if bytes.Equal(b, s.format.pong) {
+		s.ponged(now)
 		return nil
 	}
 	if binary != s.format.Protocol.Binary {
@@ -162,6 +163,7 @@ func (s *Session) handle(r *wire.Request) {
 	switch {
 	case phase >= draining: // the client sends it again, to whoever takes over
 	case r.Type == wire.ReqPong:
+		s.ponged(time.Now())
 	case phase == waiting && r.Type != wire.ReqConnect:
 		s.fail(r.ID, &wire.Error{Code: wire.CodeUnauthorized, Text: "Send connect first, and wait for connected."})
 	case busy:

@@ -56,6 +56,8 @@ type Session struct {
 	born   int64 // Unix nanoseconds
 	pinged int64 // last ping, Unix nanoseconds
 	told   bool  // that the token expires
+	awaits bool  // the answer to the last ping
+	trip   trip
 	subs   []*sub
 	calls  []call // requests without their reply
 	room   chan struct{}

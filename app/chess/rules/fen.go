@@ -182,18 +182,18 @@ func (p *Position) FEN() string { return string(p.AppendFEN(make([]byte, 0, maxF
 
 // AppendFEN appends what ParseFEN reads as the same position.
 func (p *Position) AppendFEN(dst []byte) []byte {
+	board := p.letters()
 	for rank := 7; rank >= 0; rank-- {
 		gap := byte(0)
-		for file := range 8 {
-			c, r := p.At(squareAt(file, rank))
-			if r == NoRole {
+		for _, letter := range board[rank<<3 : rank<<3+8] {
+			if letter == 0 {
 				gap++
 				continue
 			}
 			if gap > 0 {
 				dst, gap = append(dst, '0'+gap), 0
 			}
-			dst = append(dst, letters[r]|byte(c)<<5)
+			dst = append(dst, letter)
 		}
 		if gap > 0 {
 			dst = append(dst, '0'+gap)
@@ -211,6 +211,17 @@ func (p *Position) AppendFEN(dst []byte) []byte {
 	}
 	dst = strconv.AppendUint(append(dst, ' '), uint64(p.half), 10)
 	return strconv.AppendUint(append(dst, ' '), uint64(p.full), 10)
+}
+
+// letters are the pieces on their squares, as FEN writes them.
+func (p *Position) letters() (board [64]byte) {
+	for r := Pawn; r <= King; r++ {
+		for men := p.roles[r]; men != 0; men = men.rest() {
+			s := men.first()
+			board[s&63] = letters[r] | byte(p.colors[Black]>>s&1)<<5
+		}
+	}
+	return board
 }
 
 func (p *Position) appendCastling(dst []byte) []byte {

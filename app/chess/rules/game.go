@@ -40,7 +40,8 @@ var ErrOver = errors.New("the game is over")
 type Game struct {
 	start, now Position
 	moves      []Move
-	reps       int // how often the position has been there, now included
+	legal      list // the moves of now
+	reps       int  // how often the position has been there, now included
 	end        End
 	past       [keyRing]uint64 // keys of the last positions, by ply; more than maxHalf, beyond which nothing repeats
 }
@@ -61,7 +62,7 @@ func NewGame(start Position) *Game {
 func (g *Game) begin(start Position) {
 	g.start, g.now, g.reps, g.moves = start, start, 1, g.moves[:0]
 	g.past[0] = start.key
-	g.end = g.judge(start.InCheck(), start.HasMove())
+	g.judge()
 }
 
 // Position is the position now.
@@ -96,26 +97,24 @@ func (g *Game) Claims() (c Claim) {
 	return c
 }
 
+// ParseUCI reads a move that may be played now, as Position.ParseUCI does.
+func (g *Game) ParseUCI(text string) (Move, error) { return g.now.parseUCI(text, g.legal.moves()) }
+
 // Apply plays a move and appends it to san as AppendSAN would. A move that is not legal changes nothing and is refused
 // with ErrIllegal, whatever its bits; after the end every move is, with ErrOver.
 func (g *Game) Apply(san []byte, m Move) ([]byte, error) {
 	if g.end != Ongoing {
 		return san, fmt.Errorf("%w by %s", ErrOver, g.end)
 	}
-	var l list
-	g.now.generate(&l)
-	if !l.has(m) {
+	if !slices.Contains(g.legal.moves(), m) {
 		return san, ErrIllegal
 	}
-	san = g.now.appendSAN(san, m, &l)
+	san = g.now.appendSAN(san, m, g.legal.moves())
 	g.now.make(m)
 	g.moves = append(g.moves, m)
-	l.n = 0
-	g.now.generate(&l)
-	check := g.now.InCheck()
 	g.remember()
-	g.end = g.judge(check, l.n > 0)
-	return appendCheck(san, check, l.n > 0), nil
+	check := g.judge()
+	return appendCheck(san, check, g.legal.n > 0), nil
 }
 
 // remember counts how often the position was there since the last move that cannot be taken back: at most maxHalf plies
@@ -132,20 +131,26 @@ func (g *Game) remember() {
 	g.past[uint8(ply)] = key
 }
 
-func (g *Game) judge(check, move bool) End {
+// judge finds the moves there are now, and whether the game is over.
+func (g *Game) judge() (check bool) {
+	g.legal.n = 0
+	g.now.generate(&g.legal)
+	check = g.now.InCheck()
 	switch {
-	case !move && check:
-		return Checkmate
-	case !move:
-		return Stalemate
+	case g.legal.n == 0 && check:
+		g.end = Checkmate
+	case g.legal.n == 0:
+		g.end = Stalemate
 	case g.now.InsufficientMaterial():
-		return InsufficientMaterial
+		g.end = InsufficientMaterial
 	case g.now.half >= maxHalf:
-		return SeventyFiveMoves
+		g.end = SeventyFiveMoves
 	case g.reps >= 5:
-		return FivefoldRepetition
+		g.end = FivefoldRepetition
+	default:
+		g.end = Ongoing
 	}
-	return Ongoing
+	return check
 }
 
 // Undo takes back the last n plies, or all if there are fewer. It plays the others again, which costs as they did.
@@ -157,5 +162,5 @@ func (g *Game) Undo(n int) {
 		g.moves = append(g.moves, m)
 		g.remember()
 	}
-	g.end = g.judge(g.now.InCheck(), g.now.HasMove())
+	g.judge()
 }

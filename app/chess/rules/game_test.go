@@ -165,6 +165,39 @@ func TestApplyAllocates(t *testing.T) {
 	}
 }
 
+// TestGameParsesUCI: a game reads moves as its position does, at every ply and after taking some back.
+func TestGameParsesUCI(t *testing.T) {
+	same := func(g *Game) {
+		t.Helper()
+		p := g.Position()
+		texts := []string{"", "e2e4", "e1g1", "a7a8", "a7a8q", "e2e9", "zz"}
+		for _, m := range p.LegalMoves(nil) {
+			texts = append(texts, string(p.AppendUCI(nil, m)))
+		}
+		for _, text := range texts {
+			want, wantErr := p.ParseUCI(text)
+			if got, err := g.ParseUCI(text); got != want || fmt.Sprint(err) != fmt.Sprint(wantErr) {
+				t.Fatalf("ply %d: %q is %v, %v; in the position %v, %v", g.Ply(), text, got, err, want, wantErr)
+			}
+		}
+	}
+	g := NewGame(parse(t, kiwipete))
+	for ply := range 60 {
+		same(g)
+		moves := g.now.LegalMoves(nil)
+		if len(moves) == 0 || g.End() != Ongoing {
+			break
+		}
+		if _, err := g.Apply(nil, moves[ply*7%len(moves)]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for g.Ply() > 0 {
+		g.Undo(7)
+		same(g)
+	}
+}
+
 // TestApplyIsFlat: a move costs the same early and after 3,000 plies. The best of several rounds each, in turn.
 func TestApplyIsFlat(t *testing.T) {
 	if testing.Short() {

@@ -1,9 +1,11 @@
 package rules
 
+import "slices"
+
 // maxMoves is more than any position has that ParseFEN lets in: 218 is the most that is known with 16 men a side.
 const maxMoves = 256
 
-// list is what generate fills. It lives on the caller's stack.
+// list is what generate fills: on the caller's stack, or within a game.
 type list struct {
 	n int
 	m [maxMoves]Move
@@ -34,16 +36,7 @@ func (p *Position) LegalMoves(dst []Move) []Move {
 func (p *Position) Legal(m Move) bool {
 	var l list
 	p.generate(&l)
-	return l.has(m)
-}
-
-func (l *list) has(m Move) bool {
-	for _, x := range l.moves() {
-		if x == m {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(l.moves(), m)
 }
 
 // threats are the pieces that give check, and ours that stand alone between our king and a slider.

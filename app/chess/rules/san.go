@@ -10,7 +10,7 @@ func (p *Position) AppendSAN(dst []byte, m Move) []byte {
 	var l list
 	p.generate(&l)
 	next := p.Play(m)
-	return appendCheck(p.appendSAN(dst, m, &l), next.InCheck(), next.HasMove())
+	return appendCheck(p.appendSAN(dst, m, l.moves()), next.InCheck(), next.HasMove())
 }
 
 func appendCheck(dst []byte, check, move bool) []byte {
@@ -23,8 +23,8 @@ func appendCheck(dst []byte, check, move bool) []byte {
 	return dst
 }
 
-// appendSAN leaves out check and mate; l is the legal moves of p.
-func (p *Position) appendSAN(dst []byte, m Move, l *list) []byte {
+// appendSAN leaves out check and mate; legal is all moves of p.
+func (p *Position) appendSAN(dst []byte, m Move, legal []Move) []byte {
 	if m.Castles() {
 		if m.To().File() == 6 {
 			return append(dst, "O-O"...)
@@ -35,7 +35,7 @@ func (p *Position) appendSAN(dst []byte, m Move, l *list) []byte {
 	takes := p.occupied().has(m.To()) || m.EnPassant()
 	switch {
 	case role != Pawn:
-		dst = p.appendOrigin(append(dst, letters[role]), m, role, l)
+		dst = p.appendOrigin(append(dst, letters[role]), m, role, legal)
 	case takes:
 		dst = append(dst, 'a'+byte(m.From()&7))
 	}
@@ -50,9 +50,9 @@ func (p *Position) appendSAN(dst []byte, m Move, l *list) []byte {
 }
 
 // appendOrigin tells pieces apart that can legally go to the same square: by file, else by rank, else by both.
-func (p *Position) appendOrigin(dst []byte, m Move, role Role, l *list) []byte {
+func (p *Position) appendOrigin(dst []byte, m Move, role Role, legal []Move) []byte {
 	var others, column, row = false, false, false
-	for _, o := range l.moves() {
+	for _, o := range legal {
 		if o.To() != m.To() || o.From() == m.From() || o.Castles() || !p.roles[role].has(o.From()) {
 			continue
 		}

@@ -16,6 +16,13 @@ var (
 // may have one. Castling is e1g1, or the king's square and its rook's, as Chess960 needs it. Errors wrap ErrSyntax or
 // ErrIllegal.
 func (p *Position) ParseUCI(text string) (Move, error) {
+	var l list
+	p.generate(&l)
+	return p.parseUCI(text, l.moves())
+}
+
+// parseUCI finds a move among the legal ones.
+func (p *Position) parseUCI(text string, legal []Move) (Move, error) {
 	if len(text) != 4 && len(text) != 5 {
 		return 0, fmt.Errorf("%.12q: %w: write two squares, like e2e4, and what a pawn becomes, like e7e8q", text, ErrSyntax)
 	}
@@ -29,10 +36,8 @@ func (p *Position) ParseUCI(text string) (Move, error) {
 	if !ok || !ok2 {
 		return 0, fmt.Errorf("%q: %w: write two squares, like e2e4, and what a pawn becomes, like e7e8q", text, ErrSyntax)
 	}
-	var l list
-	p.generate(&l)
 	unsaid := false
-	for _, m := range l.moves() {
+	for _, m := range legal {
 		switch {
 		case m.From() != from:
 		case m.Castles():
