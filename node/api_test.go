@@ -22,7 +22,13 @@ const (
 // ask calls the server API and returns what it answers.
 func ask(t testing.TB, n *node.Node, method, path, body string, status int) message {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+n.InternalAddress()+path, strings.NewReader(body))
+	return askAt(t, n.InternalAddress(), method, path, body, status)
+}
+
+// askAt is ask at an address.
+func askAt(t testing.TB, address, method, path, body string, status int) message {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,13 @@ type person struct {
 
 func meet(t testing.TB, n *node.Node, name string) *person {
 	t.Helper()
-	p := &person{talker: dial(t, n), user: "guest-" + name}
+	return meetAt(t, n.URL(), "guest-"+name)
+}
+
+// meetAt is a person at a URL.
+func meetAt(t testing.TB, url, user string) *person {
+	t.Helper()
+	p := &person{talker: dialAt(t, url), user: user}
 	m := p.request(`"type":"connect","token":%q`, p.user)
 	if m["user"] != p.user {
 		t.Fatalf("connected as %v", m["user"])

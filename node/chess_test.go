@@ -30,6 +30,7 @@ type player struct {
 	user string
 	home string // his channel
 	subs map[string]*client.Subscription
+	twin *client.Client // another user's; see as
 
 	mu   sync.Mutex
 	line net.Conn

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
@@ -27,8 +28,10 @@ const childVariable = "CHILD_NODE"
 type childSpec struct {
 	Name, Listen, Redis, Prefix, Postgres string
 	Data                                  string
+	Log                                   string // file to which it appends its log; "": nowhere
 	Durable, Services                     []string
 	Roles                                 node.Roles
+	Served                                bool // heartbeats and a door as of serve
 }
 
 // beChild runs a node until its input ends.
@@ -43,6 +46,18 @@ func beChild(spec string) int {
 		Cluster: node.Cluster{Name: s.Name, Postgres: s.Postgres, Roles: s.Roles, Redis: node.Redis{URL: s.Redis, Prefix: s.Prefix}},
 	}
 	whole(&o)
+	if s.Served {
+		served(&o)
+	}
+	if s.Log != "" {
+		f, err := os.OpenFile(s.Log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer f.Close()
+		o.Log = slog.New(slog.NewTextHandler(f, nil))
+	}
 	n, err := node.Start(context.Background(), o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -87,11 +102,21 @@ func (c *child) start() {
 		c.t.Fatal(err)
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
-	address, ok := strings.CutPrefix(strings.TrimSpace(line), "listening at ")
+	address, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), "listening at ")
 	if err != nil || !ok {
 		c.t.Fatalf("the node of its own says %q, %v", line, err)
 	}
-	c.spec.Listen = address
+	if address != "" { // a worker has no door
+		c.spec.Listen = address
+	}
+}
+
+// signal halts it as it stands (SIGSTOP), or lets it go on (SIGCONT).
+func (c *child) signal(s os.Signal) {
+	c.t.Helper()
+	if err := c.cmd.Process.Signal(s); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 // kill ends it as kill -9 does.

@@ -1,9 +1,12 @@
 package node_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -90,4 +93,133 @@ func (k *talker) do(id int, format string, args ...any) message {
 			return m
 		}
 	}
+}
+
+// tap carries TCP lines to an address that can be changed, and can hold back what comes from there.
+type tap struct {
+	listen net.Listener
+	done   sync.WaitGroup
+
+	mu    sync.Mutex
+	to    string
+	turns int // of to
+	lag   time.Duration
+	lines map[net.Conn]struct{}
+}
+
+func newTap(t testing.TB, to string) *tap {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &tap{listen: l, to: to, lines: map[net.Conn]struct{}{}}
+	p.done.Go(func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			p.done.Go(func() { p.carry(near) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		p.turn("")
+		p.done.Wait()
+	})
+	return p
+}
+
+func (p *tap) address() string { return p.listen.Addr().String() }
+
+// url is the address of a Redis behind it.
+func (p *tap) url() string { return "redis://" + p.address() }
+
+// turn cuts all lines; those that come now lead to another address.
+func (p *tap) turn(to string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.to = to
+	p.turns++
+	for c := range p.lines {
+		_ = c.Close()
+	}
+}
+
+// hold has what comes from now on arrive that much later.
+func (p *tap) hold(lag time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lag = lag
+}
+
+func (p *tap) late() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lag
+}
+
+func (p *tap) carry(near net.Conn) {
+	defer near.Close()
+	p.mu.Lock()
+	to, turns := p.to, p.turns
+	p.mu.Unlock()
+	far, err := net.Dial("tcp", to)
+	if err != nil {
+		return
+	}
+	defer far.Close()
+	p.mu.Lock()
+	stays := turns == p.turns
+	p.lines[near], p.lines[far] = struct{}{}, struct{}{}
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.lines, near)
+		delete(p.lines, far)
+	}()
+	if !stays {
+		return
+	}
+	var up sync.WaitGroup
+	up.Go(func() {
+		_, _ = io.Copy(far, near)
+		_ = far.Close()
+	})
+	p.down(near, far)
+	_ = near.Close()
+	up.Wait()
+}
+
+// down carries what comes from afar, each part when it is due.
+func (p *tap) down(near, far net.Conn) {
+	type part struct {
+		bytes []byte
+		due   time.Time
+	}
+	parts := make(chan part, 1<<16)
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for part := range parts {
+			<-time.After(time.Until(part.due))
+			if _, err := near.Write(part.bytes); err != nil {
+				_ = far.Close()
+			}
+		}
+	})
+	buf := make([]byte, 16<<10)
+	for {
+		n, err := far.Read(buf)
+		if n > 0 {
+			parts <- part{bytes.Clone(buf[:n]), time.Now().Add(p.late())}
+		}
+		if err != nil {
+			break
+		}
+	}
+	_ = near.Close() // nobody waits for what is late
+	close(parts)
+	writing.Wait()
 }

@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ type experiment struct {
 	every                                      time.Duration // between two records of a publisher
 	// refusals: publishes may be refused for the moment, and then come after those that were on their way behind them.
 	refusals bool
+	prefix   string // of its channels; "": demo:
 }
 
 // size is the short form for every run, or the full one under `make faults`.
@@ -36,7 +38,9 @@ func size(seed uint64) experiment {
 	return experiment{seed: seed, publishers: 4, channels: 8, subscribers: 24, records: 400, every: 10 * time.Millisecond}
 }
 
-func (x experiment) channel(i int) string { return fmt.Sprintf("demo:%d", i%x.channels) }
+func (x experiment) channel(i int) string {
+	return fmt.Sprintf("%s%d", cmp.Or(x.prefix, "demo:"), i%x.channels)
+}
 
 // handed is what a subscriber of a channel was given.
 type handed struct {

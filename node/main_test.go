@@ -14,6 +14,9 @@ func TestMain(m *testing.M) {
 	if spec := os.Getenv(childVariable); spec != "" {
 		os.Exit(beChild(spec))
 	}
+	if spec := os.Getenv(fleetVariable); spec != "" {
+		os.Exit(beFleet(spec))
+	}
 	code := m.Run()
 	http.DefaultClient.CloseIdleConnections()
 	if err := goleak.Find(); err != nil && code == 0 {

@@ -46,7 +46,13 @@ type message map[string]any
 
 func dial(t testing.TB, n *node.Node, protocols ...string) *talker {
 	t.Helper()
-	conn, _, err := websocket.Dial(t.Context(), n.URL(), &websocket.DialOptions{Subprotocols: protocols})
+	return dialAt(t, n.URL(), protocols...)
+}
+
+// dialAt is dial at a URL.
+func dialAt(t testing.TB, url string, protocols ...string) *talker {
+	t.Helper()
+	conn, _, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{Subprotocols: protocols})
 	if err != nil {
 		t.Fatal(err)
 	}

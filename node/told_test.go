@@ -169,3 +169,60 @@ func TestNobodyIsPresence(t *testing.T) {
 		ask(t, n, "POST", path, fmt.Sprintf(`{"user":%q,"caps":[{"channels":["*"],"can":["*"]}]}`, app.PresenceUser), 400)
 	}
 }
+
+// TestMissedAfterRestart: who was there when the node ended and does not come back is told to be gone, though nobody saw him
+// leave; who comes back is not. Nor does who is gone seek on.
+func TestMissedAfterRestart(t *testing.T) {
+	o := patient()
+	o.Services, o.Data = []string{"chess"}, t.TempDir()
+	var game string
+	bubble(t, o, func(t *testing.T, n *node.Node) {
+		ann, bob, eve := take(t, n, "ann"), take(t, n, "bob"), take(t, n, "eve")
+		id := ann.do(ann.home, `{"type":"challenge","user":"guest-bob","color":"white","base":900,"inc":0}`)["challenge"]
+		pass(time.Second)
+		bob.do(bob.home, fmt.Sprintf(`{"type":"accept","challenge":%q}`, id))
+		pass(time.Second)
+		game = ann.find(event("game"))["data"].(map[string]any)["game"].(string)
+		for _, c := range []*chair{ann, bob} {
+			c.request(`"type":"subscribe","channel":%q`, game)
+		}
+		ann.do(game, `{"type":"move","ply":0,"uci":"e2e4"}`)
+		bob.do(game, `{"type":"move","ply":1,"uci":"e7e5"}`)
+		ann.do(game, `{"type":"move","ply":2,"uci":"g1f3"}`)
+		eve.do(eve.home, `{"type":"seek","base":60,"inc":0}`)
+		for _, c := range []*chair{ann, bob, eve} {
+			defer c.leave()
+		}
+	})
+	bubble(t, o, func(t *testing.T, n *node.Node) {
+		ann := take(t, n, "ann")
+		defer ann.leave()
+		ann.request(`"type":"subscribe","channel":%q`, game)
+		pass(20 * time.Second)
+		if a := ann.absent(game); a != "{}" {
+			t.Errorf("right after the restart: %s", a)
+		}
+		pass(50 * time.Second)
+		if a := ann.absent(game); a != "{}" { // the game has asked, and bob is given half a minute more
+			t.Errorf("when he was missed for a moment: %s", a)
+		}
+		pass(2 * time.Minute)
+		if a := ann.absent(game); len(a) < 9 || a[:9] != `{"black":` {
+			t.Errorf("bob did not come back, and the game says %s", a)
+		}
+		if seeks, _ := json.Marshal(ann.do("chess:lobby", `{"type":"seeks"}`)["seeks"]); string(seeks) != "[]" {
+			t.Errorf("eve did not come back, and the lobby has %s", seeks)
+		}
+		bob := take(t, n, "bob")
+		bob.request(`"type":"subscribe","channel":%q`, game)
+		pass(3 * time.Minute)
+		if a := ann.absent(game); a != "{}" {
+			t.Errorf("bob is back, and the game says %s", a)
+		}
+		bob.leave()
+		pass(3 * time.Minute)
+		if data := ann.do(game, `{"type":"claim","as":"win"}`); data["reason"] != "abandoned" || data["result"] != "1-0" {
+			t.Errorf("the claim came to %v", data)
+		}
+	})
+}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetches what some tests use beside Go: as root on Debian Redis, Postgres, a proxy, and Chromium for the pages; npm packages,
+# Fetches what some tests use beside Go: as root on Debian Redis, Postgres, a proxy, nft, and Chromium for the pages; npm packages,
 # wherever a package-lock.json lies. May be run again at any time. Tests whose server or package is missing say so and skip.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,6 +11,7 @@ if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
   wanted=()
   servers || wanted+=(redis-server redis-sentinel postgresql postgresql-contrib haproxy)
   command -v chromium >/dev/null 2>&1 || wanted+=(chromium)
+  command -v nft >/dev/null 2>&1 || wanted+=(nftables) # cuts ways between nodes; without it a proxy does
   if [ ${#wanted[@]} -gt 0 ]; then
     echo "Debian: installing ${wanted[*]}"
     policy=/usr/sbin/policy-rc.d # its status 101 keeps Debian from starting what it installs
