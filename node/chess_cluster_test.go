@@ -23,6 +23,7 @@ func (w *world) mirrored(game string) (s fields) {
 // TestChessMirror: the summary of a game is found in Redis by any program, for two hours, and follows the game through a
 // take-over by another worker and a Redis that forgets everything.
 func TestChessMirror(t *testing.T) {
+	mostlyWaits(t)
 	s := &servers{redis: servertest.StartRedis(t, servertest.RedisNone...), postgres: servertest.StartPostgres(t)}
 	w := s.world()
 	worker := childSpec{Name: "one", Durable: []string{"news"}, Services: []string{"chess"}, Roles: node.Roles{Worker: true}}
@@ -70,6 +71,7 @@ func TestChessPostgresAway(t *testing.T) {
 	if testing.Short() {
 		t.Skip("skipped: takes some seconds")
 	}
+	mostlyWaits(t)
 	gone, base := 6*time.Second, 5
 	if long() {
 		gone, base = time.Minute, 30

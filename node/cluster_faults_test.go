@@ -22,6 +22,13 @@ import (
 // long tells the form of a fault experiment.
 func long() bool { return os.Getenv("CARILLON_LONG") != "" }
 
+// mostlyWaits lets a test run beside others of its kind. In the long form, which measures, each is alone.
+func mostlyWaits(t *testing.T) {
+	if !long() {
+		t.Parallel()
+	}
+}
+
 // within tells how long something took. In the long form, on a machine that does nothing else, it must not be longer.
 func within(t testing.TB, what string, began time.Time, bound time.Duration) {
 	t.Helper()
@@ -301,6 +308,7 @@ func checkNotReady(t *testing.T, n *node.Node) {
 
 // TestF13PostgresAway: durable work is refused at once, plain channels do not notice, and all comes back by itself.
 func TestF13PostgresAway(t *testing.T) {
+	mostlyWaits(t)
 	s := &servers{redis: servertest.StartRedis(t, servertest.RedisNone...), postgres: servertest.StartPostgres(t)}
 	w := s.world()
 	front := with(node.Roles{Gateway: true, API: true}, "chat")
@@ -405,6 +413,7 @@ func TestF08FailOver(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a fail-over takes seconds")
 	}
+	mostlyWaits(t)
 	sentinels := servertest.StartSentinels(t, servertest.RedisNone...)
 	over := func(o *node.Options) { o.Redis = node.Redis{URL: sentinels.URL(), Prefix: "failover"} }
 	a, b := startNode(t, func(o *node.Options) { over(o); whole(o) }), startNode(t, func(o *node.Options) { over(o); whole(o) })

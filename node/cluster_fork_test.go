@@ -462,6 +462,7 @@ func TestF09DivergedTail(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
+	mostlyWaits(t)
 	t.Run("cut off", cutOff)
 	if long() {
 		t.Run("sentinels", sentinelsTurn)

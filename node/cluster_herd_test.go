@@ -49,6 +49,7 @@ func TestF25Herd(t *testing.T) {
 	if testing.Short() {
 		t.Skip("herds take seconds")
 	}
+	mostlyWaits(t)
 	size := herdSize{clients: 150, bystanders: 20, quiet: time.Second}
 	if long() {
 		size = herdSize{clients: 9500, bystanders: 100, quiet: 15 * time.Second}

@@ -19,6 +19,7 @@ func TestF10RedisPartition(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a partition takes seconds")
 	}
+	mostlyWaits(t)
 	lengths := []time.Duration{5 * time.Second}
 	if long() {
 		lengths = append(lengths, 30*time.Second, 120*time.Second)

@@ -533,6 +533,7 @@ func TestF05WorkersKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("take-overs take seconds")
 	}
+	mostlyWaits(t)
 	kills, every, stops, asleep := 1, time.Duration(0), 1, time.Duration(0)
 	m := &mill{channels: 8, askers: 24, pace: 20 * time.Millisecond}
 	if long() {

@@ -22,6 +22,7 @@ import (
 // under both in turn, and nodes of both in one cluster, which is replaced by the other kind under load, there and back.
 // Nothing is misread, lost or twice.
 func TestF24RollingVersions(t *testing.T) {
+	mostlyWaits(t)
 	old, now := builds(t)
 	t.Run("old client", func(t *testing.T) { compatShell(t, old, now) })
 	t.Run("old server", func(t *testing.T) {

@@ -29,6 +29,7 @@ func TestF11SilentClients(t *testing.T) {
 	if testing.Short() {
 		t.Skip("silence takes seconds")
 	}
+	mostlyWaits(t)
 	s := session.DefaultSettings()
 	if !long() {
 		s.Heartbeat, s.Timeout = 2*time.Second, 2*time.Second
