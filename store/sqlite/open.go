@@ -144,7 +144,7 @@ func (s *Store) connect(ctx context.Context, writing, reading string) (err error
 	if s.identity, err = loadIdentity(ctx, s.writing); err != nil {
 		return err
 	}
-	s.ids.filter.begun = s.o.Clock()
+	s.ids.filter.begun, s.ids.generation = s.o.Clock(), defaultGeneration
 	if s.reading, err = sql.Open("sqlite", reading); err != nil {
 		return err
 	}

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	generation = 8192 // ids that get their places together
-	loadPage   = 4096 // places that the filter loads at a time
+	defaultGeneration = 8192
+	loadPage          = 4096 // places that the filter loads at a time
 )
 
 // place is a row of id_places.
@@ -27,7 +27,8 @@ type place struct {
 // idPlaces finds the rows of ids. Those that came last are in memory, all others in the index id_places, which a filter
 // spares most questions. Who looks here first and then asks the index misses nothing that was committed before.
 type idPlaces struct {
-	filter filter
+	filter     filter
+	generation int // ids that get their places together
 
 	mu    sync.RWMutex
 	known bool // false after a failure, until the committer has read back what there is: readers go through the rows themselves
@@ -272,10 +273,10 @@ func (w *writer) settleIDs(b *batchWork) {
 		return
 	}
 	q.due, q.done, p.old = q.due[:0], 0, nil
-	if len(p.young) < generation {
+	if len(p.young) < p.generation {
 		return
 	}
-	p.old, p.young = p.young, make(map[store.IDKey]int64, generation)
+	p.old, p.young = p.young, make(map[store.IDKey]int64, p.generation)
 	for k, seq := range p.old {
 		q.due = append(q.due, place{placeOf(k), seq})
 		q.last = max(q.last, seq)

@@ -14,6 +14,16 @@ import (
 	"carillon/store"
 )
 
+// generation is smaller in tests.
+const generation = 512
+
+// idleIDs is an idle store with such generations.
+func idleIDs(t *testing.T, dir string, o Options) (*Store, *writer, func()) {
+	s, w, step := idle(t, dir, o)
+	s.ids.generation = generation
+	return s, w, step
+}
+
 // appendIDs appends records under the ids from to below to, a batch at a time.
 func appendIDs(t *testing.T, s *Store, step func(), from, to int) {
 	t.Helper()
@@ -54,7 +64,7 @@ func TestIDsThroughGenerations(t *testing.T) {
 	dir, ctx := t.TempDir(), context.Background()
 	const all = 3*generation + generation/4
 	t.Run("grow", func(t *testing.T) {
-		s, _, step := idle(t, dir, Options{})
+		s, _, step := idleIDs(t, dir, Options{})
 		s.loadFilter(ctx)
 		db := foreign(t, dir)
 		exec(t, db, "CREATE TRIGGER planted BEFORE INSERT ON records WHEN NEW.body = CAST('bad' AS BLOB) BEGIN SELECT RAISE(ABORT, 'planted'); END")
@@ -78,7 +88,7 @@ func TestIDsThroughGenerations(t *testing.T) {
 	})
 
 	db := foreign(t, dir)
-	s, w, step := idle(t, dir, Options{})
+	s, w, step := idleIDs(t, dir, Options{})
 	resendSome(t, s, step, all, 2000) // the index is asked for each
 	s.loadFilter(ctx)
 	if may := s.ids.filter.may(placeKey{1, 2, 3}); may {
@@ -100,7 +110,7 @@ func TestIDsThroughGenerations(t *testing.T) {
 // Seen knows what was committed although the transaction after it failed, and a command that has its answer is not kept again.
 func TestSeenAfterFailure(t *testing.T) {
 	dir, ctx := t.TempDir(), context.Background()
-	s, _, step := idle(t, dir, Options{})
+	s, _, step := idleIDs(t, dir, Options{})
 	n := inShards(s.Shards())[0]
 	f := s.claimAll(t, []channel.Name{n}, step)[0]
 	db := foreign(t, dir)
@@ -136,7 +146,7 @@ func TestSeenAfterFailure(t *testing.T) {
 func TestPlacesAreSwept(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Now()
-	s, w, step := idle(t, dir, Options{Clock: func() time.Time { return now }})
+	s, w, step := idleIDs(t, dir, Options{Clock: func() time.Time { return now }})
 	s.loadFilter(context.Background())
 	db := foreign(t, dir)
 	const all = generation
@@ -207,12 +217,18 @@ func TestFilter(t *testing.T) {
 	if n := len(*f.layers.Load()); n != 2 {
 		t.Errorf("%d layers", n)
 	}
-	f.add(make([]place, 2*layerIDs), now.Add(store.IDsKept+2*time.Hour))
+	fill := func() { // the last layer, and begin another
+		layers := *f.layers.Load()
+		layers[len(layers)-1].ids = layerIDs
+		f.add(make([]place, 1), now.Add(store.IDsKept+2*time.Hour))
+	}
+	fill()
+	fill()
 	if n := len(*f.layers.Load()); n > 3 || f.may(key(1)) {
 		t.Errorf("%d layers, and what was loaded is kept: %v", n, f.may(key(1)))
 	}
 	for range maxLayers {
-		f.add(make([]place, layerIDs), now.Add(store.IDsKept+2*time.Hour))
+		fill()
 	}
 	if !f.may(key(1 << 40)) {
 		t.Error("what had no room is denied")
