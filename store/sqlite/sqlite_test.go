@@ -40,10 +40,6 @@ func openMemory(t testing.TB, _ string, o journaltest.Options) (journaltest.Jour
 	}
 }
 
-func TestMemoryJournal(t *testing.T) { journaltest.Run(t, openMemory) }
-
 func TestMemoryTables(t *testing.T) { journaltest.TablesSuite(t, openMemory) }
 
 func TestStage(t *testing.T) { journaltest.StageSuite(t, open) }
-
-func TestMemoryStage(t *testing.T) { journaltest.StageSuite(t, openMemory) }
