@@ -11,7 +11,7 @@ import (
 // How much garbage a server lets gather, in percent of what lives. Connections are nearly all that lives, and what is hot
 // allocates next to nothing: half of Go's default saves a tenth of the memory of an idle server (measured with 15,000
 // connections: 7.0 KB each in place of 7.9) and costs collections that are rare anyway. Two things make them frequent: very many
-// who connect at once, where each collection scans the stacks of all who are there already, and services at work, where a third
+// who connect at once, where each collection scans the stacks of all who are there already, and services at work, where a quarter
 // of a command's time went into collecting. Then so much may gather that there is about one collection a second, and it is
 // given back afterwards. GOGC overrules all of it.
 const (
@@ -75,12 +75,12 @@ func (p *pace) look() {
 	p.came[p.at] = cycles - p.cycles
 	p.cycles = cycles
 	if percent := p.decide(p.came[p.at]+before, live); percent != p.percent {
-		p.percent = percent
-		p.came, p.quiet = [looks]uint64{}, 0 // what comes now is another pace
 		debug.SetGCPercent(percent)
-		if percent == calmPercent {
+		if p.quiet >= calmLooks { // not where the bound alone says so: it would be collected once more in the middle of the work
 			debug.FreeOSMemory()
 		}
+		p.percent = percent
+		p.came, p.quiet = [looks]uint64{}, 0 // what comes now is another pace
 	}
 }
 

@@ -60,15 +60,16 @@ const (
 		WHERE c.id = m.id AND c.head = m.was_head AND c.tag = m.was_tag AND c.oldest = m.was_oldest AND c.rev = m.was_rev AND c.version = 0
 		RETURNING 1) SELECT carillon_moved((SELECT count(*) FROM moved), $14)`
 
-	// The same for channels of services. That nobody else changed what their owner alone writes, the fence proves.
+	// The same for channels of services. That nobody else changed what their owner alone writes, the fence proves; records and
+	// entries of the table may have grown too old elsewhere.
 	moveServed = `WITH moved AS (UPDATE channels c SET head = m.head, tag = m.tag, oldest = m.oldest, oldest_tag = m.oldest_tag,
 		since = m.since, bytes = m.bytes, last = m.last, rev = m.rev, version = m.version, commanded = m.commanded,
 		shard = nullif(m.shard, 0), wake = nullif(m.wake, 0)
 		FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-		$9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[])
-		AS m (id, head, tag, oldest, oldest_tag, since, bytes, last, rev, version, commanded, shard, wake, was_head, was_tag, was_oldest, was_version)
+		$9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[])
+		AS m (id, head, tag, oldest, oldest_tag, since, bytes, last, rev, version, commanded, shard, wake, was_head, was_tag, was_oldest, was_version, was_rev)
 		WHERE c.id = m.id AND c.head = m.was_head AND c.tag = m.was_tag AND c.oldest = m.was_oldest AND c.version = m.was_version
-		RETURNING 1) SELECT carillon_moved((SELECT count(*) FROM moved), $18)`
+		AND c.rev = m.was_rev RETURNING 1) SELECT carillon_moved((SELECT count(*) FROM moved), $19)`
 )
 
 // askLogs has a batch lock the rows of channels and puts them into the work. Those of trusted have been held against their
@@ -186,7 +187,7 @@ func (b *batchWork) queueHeads(to *pgx.Batch) {
 		return
 	}
 	slices.SortFunc(moved, func(x, y *logWork) int { return strings.Compare(string(x.name), string(y.name)) })
-	var columns [17][]int64
+	var columns [18][]int64
 	most := 0
 	for _, st := range moved {
 		row := [len(columns)]int64{st.id, int64(st.head.Offset), int64(st.head.Tag), int64(st.oldest.Offset), int64(st.oldest.Tag),
@@ -199,7 +200,7 @@ func (b *batchWork) queueHeads(to *pgx.Batch) {
 		case b.remembered:
 			rest = append(rest, int64(st.was.head.Offset), int64(st.was.head.Tag), int64(st.was.oldest.Offset), int64(st.was.rev))
 		case b.served:
-			rest = append(rest, int64(st.was.head.Offset), int64(st.was.head.Tag), int64(st.was.oldest.Offset), int64(st.was.version))
+			rest = append(rest, int64(st.was.head.Offset), int64(st.was.head.Tag), int64(st.was.oldest.Offset), int64(st.was.version), int64(st.was.rev))
 		}
 		most = 9 + len(rest)
 		for i, v := range row[:most] {
