@@ -70,16 +70,18 @@ func (ts *tenures) waiting(before time.Time) (fs []journal.Fence) {
 func (w *Worker) beat(ctx context.Context) {
 	every := time.NewTicker(journal.PulseEvery)
 	defer every.Stop()
-	for last := w.o.Clock(); ; last = w.o.Clock() {
+	for last := w.o.Clock(); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-every.C:
 		}
-		if now := w.o.Clock(); now.Sub(last) >= journal.PulseEvery+stalled {
+		now := w.o.Clock()
+		if now.Sub(last) >= journal.PulseEvery+stalled {
 			w.missed(last.Add(journal.PulseEvery), now)
 		}
-		if fs := w.tenures.waiting(w.o.Clock().Add(farTimer)); len(fs) > 0 {
+		last = now // a stop during the call below counts too
+		if fs := w.tenures.waiting(now.Add(farTimer)); len(fs) > 0 {
 			// If it fails, the next claim takes the time until then for an outage as well: nobody is charged for that.
 			ctx, cancel := context.WithTimeout(ctx, journal.PulseEvery)
 			_ = w.o.Pulse.Alive(ctx, fs)
