@@ -49,6 +49,7 @@ type agent struct {
 
 	mu    sync.Mutex
 	hints time.Time // look at the agenda then; zero: no hint
+	rests time.Time // until it looks anyway; zero: it is awake, and hears every hint
 	news  []news
 }
 
@@ -78,7 +79,7 @@ func (a *agent) hint(now bool, at time.Time) {
 		at = a.l.w.o.Clock()
 	}
 	a.mu.Lock()
-	earlier := a.hints.IsZero() || at.Before(a.hints)
+	earlier := (a.rests.IsZero() || at.Before(a.rests)) && (a.hints.IsZero() || at.Before(a.hints))
 	if earlier {
 		a.hints = at
 	}
@@ -117,6 +118,7 @@ func (a *agent) run(ctx context.Context) {
 			a.study(ctx, now)
 		}
 		a.drive(now)
+		a.rest()
 		timer.Reset(max(a.due().Sub(a.l.w.o.Clock()), time.Millisecond))
 		select {
 		case <-ctx.Done():
@@ -127,11 +129,18 @@ func (a *agent) run(ctx context.Context) {
 	}
 }
 
+// rest lets hints of what comes later than the next look pass: nearly every commit gives one.
+func (a *agent) rest() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.rests = a.look
+}
+
 // learn takes in what was told.
 func (a *agent) learn(now time.Time) {
 	a.mu.Lock()
 	all, hint := a.news, a.hints
-	a.news, a.hints = nil, time.Time{}
+	a.news, a.hints, a.rests = nil, time.Time{}, time.Time{}
 	a.mu.Unlock()
 	if !hint.IsZero() && hint.Before(a.look) {
 		a.look = hint

@@ -93,8 +93,11 @@ func (q *queue) take(h *holding, max int) ([]bus.Asked, error) {
 	if q.unseen == none || max <= 0 {
 		return nil, nil
 	}
-	as := make([]bus.Asked, 0, min(max, q.count))
-	now := time.Now()
+	n := 0
+	for i := q.unseen; i != none && n < max; i = q.slots[i].next {
+		n++
+	}
+	as, now := make([]bus.Asked, 0, n), time.Now()
 	for i := q.unseen; i != none && len(as) < max; i = q.unseen {
 		s := &q.slots[i]
 		s.attempt++

@@ -12,17 +12,17 @@ import (
 // allocates next to nothing: half of Go's default saves a tenth of the memory of an idle server (measured with 15,000
 // connections: 7.0 KB each in place of 7.9) and costs collections that are rare anyway. Two things make them frequent: very many
 // who connect at once, where each collection scans the stacks of all who are there already, and services at work, where a quarter
-// of a command's time went into collecting. Then so much may gather that there is about one collection a second, and it is
-// given back afterwards. GOGC overrules all of it.
+// of a command's time went into collecting, and where each collection makes all who come meanwhile wait. Then what becomes
+// garbage in ten seconds may gather, so that less than one command in a hundred meets a collection, and it is given back
+// afterwards. GOGC overrules all of it.
 const (
 	calmPercent  = 50
 	mostGarbage  = 256 << 20 // bytes that may gather beyond calmPercent
-	mostPercent  = 400
+	between      = 10 * time.Second
 	look         = 50 * time.Millisecond
-	looks        = 20 // whose collections are counted together: a second's
-	busyCycles   = 2  // collections in a second, or in two looks, from which on more may gather
-	calmLooks    = 60 // without a collection, after which all is given back
-	collections  = "/gc/cycles/automatic:gc-cycles"
+	fade         = 20 // looks in which what was allocated before loses most of its weight
+	calmLooks    = 60 // for which calmPercent would do, after which all is given back
+	allocated    = "/gc/heap/allocs:bytes"
 	livingMemory = "/gc/heap/live:bytes"
 )
 
@@ -53,55 +53,48 @@ func tuneMemory() (end func()) {
 	}
 }
 
-// pace is how often garbage was collected lately, and what was made of it.
+// pace is how fast garbage came lately, and what was made of it.
 type pace struct {
 	percent int
-	cycles  uint64        // before the last look; 0: there was none
-	came    [looks]uint64 // in each of the last looks
-	at      int           // of the last one in came
-	quiet   int           // looks since the last collection
+	before  uint64 // bytes allocated until the last look; 0: there was none
+	rate    uint64 // bytes a look, those of late
+	calm    int    // looks for which calmPercent would have done
 }
 
 func (p *pace) look() {
-	now := []metrics.Sample{{Name: collections}, {Name: livingMemory}}
+	now := []metrics.Sample{{Name: allocated}, {Name: livingMemory}}
 	metrics.Read(now)
-	cycles, live := now[0].Value.Uint64(), now[1].Value.Uint64()
-	if p.cycles == 0 {
-		p.cycles = cycles
+	all, live := now[0].Value.Uint64(), now[1].Value.Uint64()
+	if p.before == 0 {
+		p.before = all
 		return
 	}
-	before := p.came[p.at]
-	p.at = (p.at + 1) % looks
-	p.came[p.at] = cycles - p.cycles
-	p.cycles = cycles
-	if percent := p.decide(p.came[p.at]+before, live); percent != p.percent {
-		debug.SetGCPercent(percent)
-		if p.quiet >= calmLooks { // not where the bound alone says so: it would be collected once more in the middle of the work
-			debug.FreeOSMemory()
-		}
-		p.percent = percent
-		p.came, p.quiet = [looks]uint64{}, 0 // what comes now is another pace
+	percent := p.decide(all-p.before, live)
+	p.before = all
+	if percent == p.percent {
+		return
 	}
+	debug.SetGCPercent(percent)
+	if p.calm >= calmLooks { // not where the bound alone says so: it would be collected once more in the middle of the work
+		debug.FreeOSMemory()
+	}
+	p.percent = percent
 }
 
-// decide gives the percent from now on. live is in bytes.
-func (p *pace) decide(justNow, live uint64) int {
-	second := uint64(0)
-	for _, n := range p.came {
-		second += n
+// decide gives the percent from now on, in steps, for each change stops the world. Both arguments are in bytes.
+func (p *pace) decide(came, live uint64) (percent int) {
+	p.rate = (p.rate*(fade-1) + came) / fade
+	wanted := int(p.rate * uint64(between/look) * 100 / (live + 1))
+	bound := int(mostGarbage * 100 / (live + 1))
+	percent = calmPercent
+	for percent < wanted && 2*percent <= bound {
+		percent *= 2
 	}
-	if p.quiet++; p.came[p.at] > 0 {
-		p.quiet = 0
+	if p.calm++; percent > calmPercent {
+		p.calm = 0
 	}
-	wanted := p.percent
-	switch {
-	case justNow >= busyCycles:
-		wanted = mostPercent
-	case second >= busyCycles:
-		wanted *= int(min(second, mostPercent/calmPercent))
-	case p.quiet >= calmLooks:
-		return calmPercent
+	if percent >= p.percent || p.percent > bound || p.calm >= calmLooks {
+		return percent
 	}
-	bound := int(mostGarbage*100/(live+1)) / calmPercent * calmPercent // in steps, for each change stops the world
-	return max(calmPercent, min(wanted, mostPercent, bound))
+	return p.percent
 }

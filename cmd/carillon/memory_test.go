@@ -2,46 +2,49 @@ package main
 
 import "testing"
 
-// Many collections a second let more garbage gather, until there is about one; a quiet while takes it back; and there is a bound.
+// Where garbage comes fast more of it may gather, up to a bound; a quiet while takes it back.
 func TestPaceOfCollections(t *testing.T) {
 	const megabyte = 1 << 20
-	run := func(p *pace, live uint64, every int, count int) {
-		for i := range count {
-			before := p.came[p.at]
-			p.at = (p.at + 1) % looks
-			p.came[p.at] = 0
-			if every > 0 && i%every == 0 {
-				p.came[p.at] = 1
-			}
-			if percent := p.decide(p.came[p.at]+before, live); percent != p.percent {
-				*p = pace{percent: percent, at: p.at}
+	run := func(p *pace, came, live uint64, count int) (changes int) {
+		for range count {
+			if percent := p.decide(came, live); percent != p.percent {
+				p.percent = percent
+				changes++
 			}
 		}
+		return changes
 	}
 	p := &pace{percent: calmPercent}
-	run(p, 50*megabyte, 25, 200)
+	run(p, megabyte/10, 50*megabyte, 200)
 	if p.percent != calmPercent {
-		t.Errorf("less than one collection a second led to %d percent", p.percent)
+		t.Errorf("2 MB a second of 50 led to %d percent", p.percent)
 	}
-	run(p, 50*megabyte, looks/4, 2*looks)
-	if p.percent < 2*calmPercent || p.percent > mostPercent {
-		t.Errorf("four collections a second led to %d percent", p.percent)
+	changes := run(p, 2*megabyte, 30*megabyte, 100)
+	if p.percent < 400 || p.percent*30*megabyte/100 > mostGarbage {
+		t.Errorf("40 MB a second of 30 led to %d percent", p.percent)
+	}
+	if changes > 5 {
+		t.Errorf("until then it changed %d times", changes)
 	}
 	busy := p.percent
-	run(p, 50*megabyte, 25, 200)
+	run(p, megabyte/2, 30*megabyte, 200)
 	if p.percent != busy {
-		t.Errorf("a collection in a second and a quarter led from %d percent to %d", busy, p.percent)
+		t.Errorf("less garbage, but not little, led from %d percent to %d", busy, p.percent)
 	}
-	run(p, 50*megabyte, 0, calmLooks+1)
-	if p.percent != calmPercent {
-		t.Errorf("%d percent after a quiet while", p.percent)
+	run(p, 0, 30*megabyte, calmLooks+10*fade)
+	if p.percent != calmPercent || p.calm < calmLooks {
+		t.Errorf("%d percent after a quiet while, calm for %d looks", p.percent, p.calm)
 	}
-	run(p, 50*megabyte, 1, 2)
-	if p.percent != mostPercent {
+	run(p, 20*megabyte, 15*megabyte, 2)
+	if p.percent < 800 {
 		t.Errorf("a rush led to %d percent", p.percent)
 	}
+	run(p, 20*megabyte, 400*megabyte, 1)
+	if p.percent > 64 || p.calm >= calmLooks {
+		t.Errorf("with 400 MB that live, a rush led to %d percent: more than %d bytes of garbage", p.percent, mostGarbage)
+	}
 	p = &pace{percent: calmPercent}
-	run(p, 1<<30, 1, 2*looks)
+	run(p, 20*megabyte, 1<<30, 100)
 	if p.percent != calmPercent {
 		t.Errorf("with a gigabyte that lives, a rush led to %d percent: more than %d bytes of garbage", p.percent, mostGarbage)
 	}

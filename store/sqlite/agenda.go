@@ -32,7 +32,7 @@ func (s *Store) Due(ctx context.Context, f journal.Fence, after uint64, max int)
 	if err != nil {
 		return nil, next, s.readError("agenda", err)
 	}
-	timers, err := s.timers(v, id, max)
+	timers, err := s.timers(v, id, now, max)
 	if err != nil {
 		return nil, next, s.readError("agenda", err)
 	}
@@ -52,8 +52,8 @@ func (s *Store) sends(v *view, shard int64, after uint64, max int) (due []journa
 	return due, err
 }
 
-// timers lists the first ones by time, one more than wanted.
-func (s *Store) timers(v *view, shard int64, max int) (due []journal.Due, err error) {
+// timers lists those that are due, by time, one more than wanted, and the first that is not.
+func (s *Store) timers(v *view, shard int64, now time.Time, max int) (due []journal.Due, err error) {
 	err = v.each(s.services.timers, []any{shard, max + 1}, func(scan func(...any) error) error {
 		var n channel.Name
 		var version, wake int64
@@ -61,6 +61,9 @@ func (s *Store) timers(v *view, shard int64, max int) (due []journal.Due, err er
 			return err
 		}
 		due = append(due, store.TimerDue(n, version, wake))
+		if wake > now.UnixNano() {
+			return errEnough
+		}
 		return nil
 	})
 	return due, err
