@@ -2,6 +2,9 @@ package worker_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -10,6 +13,7 @@ import (
 	"carillon/app"
 	"carillon/channel"
 	"carillon/journal"
+	"carillon/worker"
 )
 
 // looks counts how often the agenda is asked.
@@ -82,6 +86,65 @@ func TestMissed(t *testing.T) {
 			t.Errorf("lost %v once more", c.Lost)
 		}
 		x.restart()
+		x.replays(n)
+	})
+}
+
+// TestTimersBehindDesk: where the desk is full, a command that came before a timer's time is done before the timer, though both
+// are late; and timers come although the desk is never empty.
+func TestTimersBehindDesk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s stage
+		var mu sync.Mutex
+		var did []string // of twin, and how many others were done before
+		others := 0
+		x := open(t, func(x *world) {
+			staged(&s)(x)
+			x.s.step = func(c channel.Command) {
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case c.Channel != "tally:twin":
+					others++
+				case app.IsTimer(c):
+					did = append(did, "timer")
+				default:
+					did = append(did, c.ID)
+				}
+			}
+		})
+		n, busy, _ := twins(x)
+		x.add(busy)
+		x.do(n, `{"op":"add","n":1,"wake":2000}`)
+		s.set(func(s *stage) {
+			s.before = func(journal.Fence, []journal.Change) error { time.Sleep(300 * time.Millisecond); return nil }
+		})
+		var answers []<-chan answer
+		fill := func(count int) {
+			for range count {
+				id := fmt.Sprint("fill", x.ids.Add(1))
+				answers = append(answers, x.post(channel.Command{ID: id, Channel: busy, User: "ann", Body: []byte(inc)}))
+			}
+		}
+		fill(20 * worker.MaxBatch) // six seconds of work
+		time.Sleep(time.Second)
+		answers = append(answers, x.post(channel.Command{ID: "in time", Channel: n, User: "ann", Body: []byte(`{"op":"add","n":1,"wake":500}`)}))
+		for range 100 { // faster than they are done
+			fill(2 * worker.MaxBatch / 3)
+			time.Sleep(100 * time.Millisecond)
+		}
+		mu.Lock()
+		seen, backlog := slices.Clone(did), others
+		mu.Unlock()
+		if want := []string{"do2", "in time", "timer"}; !slices.Equal(seen, want) {
+			t.Errorf("after %d others %v were done, want %v", backlog, seen, want)
+		}
+		s.set(func(s *stage) { s.before = nil })
+		for _, got := range answers {
+			if _, err := x.wait(got); err != nil {
+				t.Fatal(err)
+			}
+		}
 		x.replays(n)
 	})
 }

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,8 @@ type loop struct {
 	out   *outages
 
 	waiting []*item              // taken, not applied; in order
+	held    []*item              // timers that are due, to wait behind what came before their time
+	newest  time.Time            // when the last command came that was taken
 	inHand  map[key]*item        // everything taken that has an id
 	next    *batch               // applied, waits for the commit in flight
 	flight  *batch               // in the hands of commits
@@ -155,6 +158,7 @@ func (l *loop) serve(ctx context.Context) error {
 	again := time.NewTimer(time.Hour)
 	defer again.Stop()
 	for {
+		l.release()
 		l.flush() // before a step that may take its time
 		l.work()
 		l.flush()
@@ -269,8 +273,25 @@ func (l *loop) take(as []bus.Asked) {
 			l.turnAway(it)
 			continue
 		}
+		l.newest = it.came
 		l.waiting = append(l.waiting, it)
 	}
+}
+
+// release lets timers wait with the commands once all that came before their time was taken from the desk: who moved in time
+// must not find his time run out only because the desk is full.
+func (l *loop) release() {
+	if len(l.held) == 0 {
+		return
+	}
+	taken := l.asked && len(l.taken) == 0 // the pump found nothing more
+	l.held = slices.DeleteFunc(l.held, func(it *item) bool {
+		if !taken && l.newest.Before(it.due) {
+			return false
+		}
+		l.waiting = append(l.waiting, it)
+		return true
+	})
 }
 
 // takeTimers takes timers in hand whose time has come.
@@ -279,7 +300,7 @@ func (l *loop) takeTimers(due []journal.Due) {
 	l.w.counts.timers.Add(uint64(len(due)))
 	now := l.w.o.Clock()
 	for i := range due {
-		l.waiting = append(l.waiting, &item{cmd: due[i].Command, timer: true, due: due[i].At, attempt: 1, taken: now, came: now})
+		l.held = append(l.held, &item{cmd: due[i].Command, timer: true, due: due[i].At, attempt: 1, taken: now, came: now})
 	}
 }
 
