@@ -20,8 +20,8 @@ const (
 	mostGarbage  = 256 << 20 // bytes that may gather beyond calmPercent
 	between      = 10 * time.Second
 	look         = 50 * time.Millisecond
-	fade         = 20 // looks in which what was allocated before loses most of its weight
-	calmLooks    = 60 // for which calmPercent would do, after which all is given back
+	fade         = 10 // looks in which what was allocated before loses most of its weight
+	calmLooks    = 40 // for which calmPercent would do, after which all is given back
 	allocated    = "/gc/heap/allocs:bytes"
 	livingMemory = "/gc/heap/live:bytes"
 )

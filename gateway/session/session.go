@@ -263,16 +263,24 @@ func (s *Session) drain(after time.Duration) {
 	}
 }
 
-// frame encodes a message as one frame of this connection.
+// frame encodes a message as one frame of this connection. It encodes a copy: messages are large, and those of callers stay on
+// their stacks.
 func (s *Session) frame(m *wire.Message) []byte {
-	buf := scratch.Get().(*[]byte)
-	payload := s.format.Protocol.Codec.AppendMessage((*buf)[:0], m)
+	e := encodings.Get().(*encoding)
+	e.message = *m
+	payload := s.format.Protocol.Codec.AppendMessage(e.buf[:0], &e.message)
 	f := s.format.Framing.AppendMessage(make([]byte, 0, len(payload)+frameOverhead), payload, s.format.Protocol.Binary)
 	if cap(payload) <= keptScratch {
-		*buf = payload
-		scratch.Put(buf)
+		*e = encoding{buf: payload}
+		encodings.Put(e)
 	}
 	return f
+}
+
+// encoding is what it takes to encode a message.
+type encoding struct {
+	message wire.Message
+	buf     []byte
 }
 
 const (
@@ -280,7 +288,7 @@ const (
 	keptScratch   = 64 << 10 // larger buffers are not kept
 )
 
-var scratch = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
+var encodings = sync.Pool{New: func() any { return &encoding{buf: make([]byte, 0, 512)} }}
 
 // send queues a message. The socket is touched by the reader when it leaves Message, or else by a fan-out worker: so
 // whoever answers (a journal's committer, for one) is never held up by a line.
