@@ -27,7 +27,6 @@ const (
 const (
 	readers       = 4         // connections that read
 	checkedAtOpen = 256 << 20 // bytes; a larger database is not read as a whole at every start
-	walPages      = 4000      // of 4 KiB: a checkpoint follows when the log has grown beyond
 	walLimit      = 64 << 20  // bytes the log file keeps after a checkpoint
 	writerCache   = 32 << 10  // KiB of pages
 	readerCache   = 4 << 10   // KiB of pages, per connection
@@ -50,7 +49,10 @@ func (s *Store) work(w *writer) {
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.committer.Go(w.run)
-	s.loading.Go(func() { s.loadFilter(ctx) })
+	s.helpers.Go(func() { s.loadFilter(ctx) })
+	if s.carrier != nil {
+		s.helpers.Go(func() { s.carrier.run(ctx) })
+	}
 }
 
 // Exists tells whether a folder holds a journal.
@@ -121,12 +123,15 @@ func (s *Store) open(ctx context.Context, path string) (err error) {
 	}
 	busy := fmt.Sprintf("busy_timeout(%d)", busyTimeout)
 	writing := source(path, busy, "secure_delete(1)", "journal_mode(WAL)", "synchronous(FULL)",
-		fmt.Sprintf("wal_autocheckpoint(%d)", walPages), fmt.Sprintf("journal_size_limit(%d)", walLimit),
+		fmt.Sprintf("wal_autocheckpoint(%d)", walMost), fmt.Sprintf("journal_size_limit(%d)", walLimit),
 		fmt.Sprintf("cache_size(-%d)", writerCache))
 	if err := s.inspect(ctx, path, writing); err != nil {
 		return err
 	}
 	if err := s.connect(ctx, writing, source(path, busy, "query_only(1)", fmt.Sprintf("cache_size(-%d)", readerCache))); err != nil {
+		return err
+	}
+	if s.carrier, err = newCarrier(source(path, "synchronous(FULL)")); err != nil {
 		return err
 	}
 	return s.present.note(path, s.o.Trouble)
@@ -217,6 +222,9 @@ func (s *Store) closeAll() error {
 		s.pages.close()
 		s.services.close()
 		errs = append(errs, s.reading.Close())
+	}
+	if s.carrier != nil {
+		errs = append(errs, s.carrier.db.Close())
 	}
 	if s.writing != nil {
 		errs = append(errs, s.writing.Close())

@@ -72,6 +72,7 @@ type Store struct {
 	writing  *sql.DB
 	reading  *sql.DB
 	anchor   *sql.Conn // of a database in memory
+	carrier  *carrier  // nil: of one in memory
 	pages    pageStatements
 	services serviceReads
 	ids      idPlaces
@@ -85,8 +86,8 @@ type Store struct {
 	shut      atomic.Bool // reads are refused
 	wake      chan struct{}
 	committer sync.WaitGroup
-	loading   sync.WaitGroup
-	stop      context.CancelFunc // of loading
+	helpers   sync.WaitGroup
+	stop      context.CancelFunc // of helpers
 	closing   sync.Once
 	closeErr  error
 }
@@ -231,7 +232,7 @@ func (s *Store) Close() error {
 		if s.stop != nil {
 			s.stop()
 		}
-		s.loading.Wait()
+		s.helpers.Wait()
 		s.shut.Store(true)
 		s.closeErr = s.closeAll()
 	})
