@@ -81,19 +81,16 @@ func (p *pace) look() {
 	p.percent = percent
 }
 
-// decide gives the percent from now on, in steps, for each change stops the world. Both arguments are in bytes.
+// decide gives the percent from now on. Small differences leave it as it is, for each change stops the world. Both arguments are
+// in bytes.
 func (p *pace) decide(came, live uint64) (percent int) {
 	p.rate = (p.rate*(fade-1) + came) / fade
-	wanted := int(p.rate * uint64(between/look) * 100 / (live + 1))
 	bound := int(mostGarbage * 100 / (live + 1))
-	percent = calmPercent
-	for percent < wanted && 2*percent <= bound {
-		percent *= 2
-	}
+	percent = max(calmPercent, min(int(p.rate*uint64(between/look)*100/(live+1)), bound))
 	if p.calm++; percent > calmPercent {
 		p.calm = 0
 	}
-	if percent >= p.percent || p.percent > bound || p.calm >= calmLooks {
+	if percent > p.percent+p.percent/4 || p.percent > bound+bound/4 || p.calm >= calmLooks {
 		return percent
 	}
 	return p.percent

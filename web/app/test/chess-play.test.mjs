@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { skip, stage, visit } from "./browser.mjs";
-import { atTable, clockOf, join, on, record, sans, seek, slowly, square, table, tabTo } from "./table.mjs";
+import { atTable, clockOf, command, join, on, record, sans, seek, slowly, square, table, tabTo } from "./table.mjs";
 
 // What players ask of each other, positions that are set up, and chess without a mouse.
 const s = stage();
@@ -34,12 +34,13 @@ test("a takeback, more time, a claimed draw, and a rematch that is refused first
 
   const before = await clockOf(bob, "above");
   await bob.getByRole("button", { name: "Give 15 s" }).click();
-  await ann.waitForFunction((before) => document.querySelector(".below .clock").textContent.split(":").reduce((m, x) => m * 60 + Number(x), 0) * 1000 > before, before, slowly);
+  await ann.waitForFunction((before) => document.querySelector(".below .clock").textContent.split(":").reduce((m, x) => m * 60 + Number(x), 0) * 1000 > before, before + 10_000, slowly);
   assert.ok((await clockOf(ann, "below")) <= before + 15_000);
 
   const again = table(ann, bob);
   await again.play("b1c3", "b8c6", "c3b1", "c6b8");
   assert.equal(await ann.getByRole("button", { name: "Claim the draw" }).count(), 0);
+  await assert.rejects(command(ann, `chess:game:${new URL(ann.url()).pathname.split("/").at(-1)}`, { type: "draw_claim" }));
   await record(ann, bob, 4, "b1c3", "b8c6", "c3b1", "c6b8");
   await ann.getByText("This position stands for the third time").waitFor(slowly);
   await ann.getByRole("button", { name: "Claim the draw" }).click();
