@@ -14,7 +14,7 @@ import (
 
 // The log file begins anew while commits and reads go on without a pause, long before a commit would have to carry it over by itself.
 func TestLogBeginsAnew(t *testing.T) {
-	const pages, writers, each = 100, 4, 8000
+	const pages, writers, each = 100, 4, 4000
 	dir := t.TempDir()
 	s, w, err := openIdle(t.Context(), dir, Options{})
 	if err != nil {
