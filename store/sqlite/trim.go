@@ -8,7 +8,7 @@ import (
 	"carillon/journal"
 )
 
-// trim drops the oldest records of a log that are beyond its retention, keepRows at most; the next commit goes on. The newest
+// trim drops the oldest records of a log that are beyond its retention, trimRows at most; the next commit goes on. The newest
 // record falls to age alone.
 func (w *writer) trim(ctx context.Context, n channel.Name, st *logState, now time.Time) error {
 	keep := w.s.o.Policies(n).Retention
@@ -17,7 +17,7 @@ func (w *writer) trim(ctx context.Context, n channel.Name, st *logState, now tim
 	}
 	count := st.head.Offset - st.oldest.Offset
 	cut := *st
-	err := queryEach(ctx, w.surplus, []any{st.id, int64(st.oldest.Offset), keepRows}, func(scan func(...any) error) error {
+	err := queryEach(ctx, w.surplus, []any{st.id, int64(st.oldest.Offset), trimRows}, func(scan func(...any) error) error {
 		var offset, tag, ms, size int64
 		if err := scan(&offset, &tag, &ms, &size); err != nil {
 			return err

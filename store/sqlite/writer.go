@@ -18,10 +18,13 @@ import (
 )
 
 const (
-	maxLogs  = 65536           // logs whose state is kept in memory, in each of two generations
-	tick     = 5 * time.Second // between two rounds of housekeeping
-	keepRows = 1000            // rows that one round of housekeeping drops at most
-	keepLogs = 256             // logs that one round of housekeeping looks at
+	maxLogs  = 65536 // logs whose state is kept in memory, in each of two generations
+	trimRows = 1000  // rows that a commit drops of one log at most
+
+	// Housekeeping goes in many small rounds: everybody waits for the end of one.
+	tick     = 500 * time.Millisecond // between two rounds
+	keepRows = 100                    // rows that one drops, or gives a place, at most
+	keepLogs = 32                     // logs that one looks at
 )
 
 // writer is the committer: the only one who writes, on the only connection that may. It lives on one goroutine.
