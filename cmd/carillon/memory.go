@@ -17,7 +17,7 @@ import (
 // afterwards. GOGC overrules all of it.
 const (
 	calmPercent  = 50
-	mostGarbage  = 256 << 20 // bytes that may gather beyond calmPercent
+	mostGarbage  = 384 << 20 // bytes that may gather beyond calmPercent
 	between      = 10 * time.Second
 	look         = 50 * time.Millisecond
 	fade         = 10 // looks in which what was allocated before loses most of its weight

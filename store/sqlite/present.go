@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 
 	"carillon/journal"
 )
@@ -13,10 +14,11 @@ import (
 // taking commits, into a file that nobody will find again: so each commit is held against what stands at its path.
 type present struct {
 	path  string
+	log   string
 	tell  func(error) // Options.Trouble
 	mu    sync.Mutex
-	file  os.FileInfo // of the database as it was opened
-	wrong bool        // as told last
+	file  syscall.Stat_t // of the database as it was opened
+	wrong bool           // as told last
 }
 
 // errGone is wrapped by what is said of a database that is not where it was.
@@ -24,12 +26,8 @@ var errGone = errors.New("the database was deleted, moved or replaced while the 
 
 // note remembers which file was opened.
 func (p *present) note(path string, tell func(error)) error {
-	file, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	p.path, p.file, p.tell = path, file, tell
-	return nil
+	p.path, p.log, p.tell = path, path+"-wal", tell
+	return stat(path, &p.file)
 }
 
 // check tells whether what is committed now will be found by the next server, and tells it on when that has changed.
@@ -50,18 +48,31 @@ func (p *present) look(committed bool) error {
 	if p.path == "" {
 		return nil // in memory
 	}
-	now, err := os.Stat(p.path)
+	var now, log syscall.Stat_t
+	err := stat(p.path, &now)
 	if err == nil && committed {
-		_, err = os.Stat(p.path + "-wal")
+		err = stat(p.log, &log)
 	}
 	switch {
-	case err == nil && os.SameFile(now, p.file):
+	case err == nil && now.Dev == p.file.Dev && now.Ino == p.file.Ino:
 		return nil
 	case err == nil:
 		err = errors.New("there is another file in its place")
 	}
 	return fmt.Errorf("%w (%s): %w; stop the server, put the data folder back or restore it from a backup, and start again",
 		errGone, p.path, err)
+}
+
+// stat is os.Stat without its garbage: it is asked three times a commit.
+func stat(path string, into *syscall.Stat_t) error {
+	err := syscall.Stat(path, into)
+	for err == syscall.EINTR {
+		err = syscall.Stat(path, into)
+	}
+	if err != nil {
+		return &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return nil
 }
 
 // Present is an error that says what to do if the database is not where it was opened.
