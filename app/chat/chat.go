@@ -59,7 +59,7 @@ func create(n channel.Name) app.Machine {
 }
 
 func restore(n channel.Name, snapshot []byte) (app.Machine, error) {
-	r := &reader{rest: snapshot}
+	r := &reader{SnapshotReader: app.ReadSnapshot(snapshot, version)}
 	var m app.Machine
 	switch kindOf(n) {
 	case ofUser:
@@ -69,7 +69,7 @@ func restore(n channel.Name, snapshot []byte) (app.Machine, error) {
 	default:
 		m = readRoom(n, r)
 	}
-	if err := r.end(n); err != nil {
+	if err := r.End(n); err != nil {
 		return nil, err
 	}
 	return m, nil

@@ -87,14 +87,13 @@ func (d *directory) list(c *call) app.Outcome {
 
 // Snapshot appends the state of the directory.
 func (d *directory) Snapshot(dst []byte) []byte {
-	dst = flags(append(dst, version), d.open)
-	return rows(dst, d.rooms, func(dst []byte, l listing) []byte { return number(text(dst, l.title), l.members) })
+	dst = app.AppendFlags(append(dst, version), d.open)
+	return rows(dst, d.rooms, func(dst []byte, l listing) []byte { return number(app.AppendText(dst, l.title), l.members) })
 }
 
 func readDirectory(n channel.Name, r *reader) *directory {
 	d := newDirectory(n)
-	r.version()
-	d.open = r.flag(r.byte(), 0)
-	d.rooms = readRows(r, func() listing { return listing{title: r.text(), members: r.number()} })
+	d.open = r.flag(r.Byte(), 0)
+	d.rooms = readRows(r, func() listing { return listing{title: r.text(), members: r.Uint()} })
 	return d
 }

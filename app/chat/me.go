@@ -247,27 +247,28 @@ func (m *me) mentioned(c *call, room string, p *place) app.Outcome {
 
 // Snapshot appends the state of the list.
 func (m *me) Snapshot(dst []byte) []byte {
-	dst = text(append(dst, version), m.user)
+	dst = app.AppendText(append(dst, version), m.user)
 	dst = rows(dst, m.rooms, func(dst []byte, p place) []byte {
-		dst = flags(text(dst, p.with), p.quiet)
+		dst = app.AppendFlags(app.AppendText(dst, p.with), p.quiet)
 		dst = number(number(dst, p.read), p.last)
 		return moment(increasing(dst, p.mentions), p.touched)
 	})
-	return rows(dst, m.asked, func(dst []byte, a invitation) []byte { return moment(text(text(dst, a.by), a.title), a.time) })
+	return rows(dst, m.asked, func(dst []byte, a invitation) []byte {
+		return moment(app.AppendText(app.AppendText(dst, a.by), a.title), a.time)
+	})
 }
 
 func readMe(n channel.Name, r *reader) *me {
 	m := newMe(n)
-	r.version()
 	m.user = r.text()
 	m.rooms = readRows(r, func() place {
 		p := place{with: r.text()}
-		p.quiet = r.flag(r.byte(), 0)
-		p.read, p.last = r.number(), r.number()
+		p.quiet = r.flag(r.Byte(), 0)
+		p.read, p.last = r.Uint(), r.Uint()
 		p.mentions = r.increasing()
-		p.touched = r.moment()
+		p.touched = r.Int()
 		return p
 	})
-	m.asked = readRows(r, func() invitation { return invitation{by: r.text(), title: r.text(), time: r.moment()} })
+	m.asked = readRows(r, func() invitation { return invitation{by: r.text(), title: r.text(), time: r.Int()} })
 	return m
 }

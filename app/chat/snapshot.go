@@ -2,9 +2,8 @@ package chat
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 
+	"carillon/app"
 	"carillon/channel"
 )
 
@@ -17,22 +16,10 @@ const version = 1
 func number(dst []byte, n uint64) []byte { return binary.AppendUvarint(dst, n) }
 func moment(dst []byte, ms int64) []byte { return binary.AppendVarint(dst, ms) }
 
-func text(dst []byte, s string) []byte { return append(number(dst, uint64(len(s))), s...) }
-
-func flags(dst []byte, bits ...bool) []byte {
-	b := byte(0)
-	for i, on := range bits {
-		if on {
-			b |= 1 << i
-		}
-	}
-	return append(dst, b)
-}
-
 func rows[V any](dst []byte, t table[V], val func([]byte, V) []byte) []byte {
 	dst = number(dst, uint64(len(t)))
 	for _, r := range t {
-		dst = val(text(dst, r.key), r.val)
+		dst = val(app.AppendText(dst, r.key), r.val)
 	}
 	return dst
 }
@@ -49,86 +36,14 @@ func increasing(dst []byte, ns []uint64) []byte {
 	return dst
 }
 
-// reader takes a snapshot apart. After its first error everything reads as zero.
+// reader takes one apart.
 type reader struct {
-	rest  []byte
-	err   error
+	app.SnapshotReader
 	names map[string]string // so that a name that stands at many messages is kept once
 }
 
-var (
-	errVersion = errors.New("it was written by a newer version: run that one")
-	errDamaged = errors.New("it is damaged: take the one before it, or a backup")
-)
-
-// end is the error of the whole, if any.
-func (r *reader) end(n channel.Name) error {
-	if r.err == nil && len(r.rest) > 0 {
-		r.err = errDamaged
-	}
-	if r.err != nil {
-		return fmt.Errorf("chat: the snapshot of %s cannot be read: %w", n, r.err)
-	}
-	return nil
-}
-
-func (r *reader) fail(err error) {
-	if r.err == nil {
-		r.err = err
-	}
-	r.rest = nil
-}
-
-func (r *reader) byte() byte {
-	if len(r.rest) == 0 {
-		r.fail(errDamaged)
-		return 0
-	}
-	b := r.rest[0]
-	r.rest = r.rest[1:]
-	return b
-}
-
-func (r *reader) version() {
-	if v := r.byte(); r.err == nil && v != version {
-		r.fail(errVersion)
-	}
-}
-
-func (r *reader) number() uint64 {
-	v, n := binary.Uvarint(r.rest)
-	if n <= 0 {
-		r.fail(errDamaged)
-		return 0
-	}
-	r.rest = r.rest[n:]
-	return v
-}
-
-func (r *reader) moment() int64 {
-	v, n := binary.Varint(r.rest)
-	if n <= 0 {
-		r.fail(errDamaged)
-		return 0
-	}
-	r.rest = r.rest[n:]
-	return v
-}
-
-// count is a number of things of which each takes at least one byte.
-func (r *reader) count() int {
-	n := r.number()
-	if n > uint64(len(r.rest)) {
-		r.fail(errDamaged)
-		return 0
-	}
-	return int(n)
-}
-
 func (r *reader) text() string {
-	n := r.count()
-	b := r.rest[:n]
-	r.rest = r.rest[n:]
+	b := r.Bytes()
 	if s, ok := r.names[string(b)]; ok {
 		return s
 	}
@@ -144,15 +59,15 @@ func (r *reader) flag(bits byte, i int) bool { return bits&(1<<i) != 0 }
 
 func (r *reader) increasing() (ns []uint64) {
 	before := uint64(0)
-	for range r.count() {
-		before += r.number()
+	for range r.Count() {
+		before += r.Uint()
 		ns = append(ns, before)
 	}
 	return ns
 }
 
 func readRows[V any](r *reader, val func() V) table[V] {
-	n := r.count()
+	n := r.Count()
 	if n == 0 {
 		return nil
 	}
@@ -160,7 +75,7 @@ func readRows[V any](r *reader, val func() V) table[V] {
 	for range n {
 		key := r.text()
 		if len(t) > 0 && key <= t[len(t)-1].key {
-			r.fail(errDamaged)
+			r.Must(false)
 		}
 		t = append(t, row[V]{key, val()})
 	}
@@ -172,8 +87,8 @@ func readNothing() (none struct{}) { return none }
 // Snapshot appends the state of the room.
 func (r *room) Snapshot(dst []byte) []byte {
 	dst = append(dst, version, byte(r.phase))
-	dst = flags(dst, r.public)
-	dst = text(dst, r.title)
+	dst = app.AppendFlags(dst, r.public)
+	dst = app.AppendText(dst, r.title)
 	dst = moment(dst, r.slow)
 	dst = number(dst, r.number)
 	dst = moment(dst, r.lastTime)
@@ -187,11 +102,11 @@ func (r *room) Snapshot(dst []byte) []byte {
 	for i := range r.window {
 		m := &r.window[i]
 		dst, before = number(dst, m.at-before), m.at
-		dst = flags(text(dst, m.author), m.gone)
+		dst = app.AppendFlags(app.AppendText(dst, m.author), m.gone)
 		dst = increasing(dst, m.edits)
 		dst = number(dst, uint64(len(m.kinds)))
 		for _, k := range m.kinds {
-			dst = text(dst, k)
+			dst = app.AppendText(dst, k)
 		}
 	}
 	return dst
@@ -199,25 +114,24 @@ func (r *room) Snapshot(dst []byte) []byte {
 
 func readRoom(n channel.Name, r *reader) *room {
 	m := newRoom(n)
-	r.version()
-	m.phase = phase(r.byte())
-	m.public = r.flag(r.byte(), 0)
+	m.phase = phase(r.Byte())
+	m.public = r.flag(r.Byte(), 0)
 	m.title = r.text()
-	m.slow = r.moment()
-	m.number = r.number()
-	m.lastTime = r.moment()
-	m.stale = r.moment()
-	m.members = readRows(r, func() member { return member{role: role(r.byte()), last: r.moment()} })
-	m.mutes = readRows(r, r.moment)
+	m.slow = r.Int()
+	m.number = r.Uint()
+	m.lastTime = r.Int()
+	m.stale = r.Int()
+	m.members = readRows(r, func() member { return member{role: role(r.Byte()), last: r.Int()} })
+	m.mutes = readRows(r, r.Int)
 	m.bans = readRows(r, readNothing)
 	m.invites = readRows(r, readNothing)
 	at := uint64(0)
-	for range r.count() {
-		at += r.number()
+	for range r.Count() {
+		at += r.Uint()
 		g := message{at: at, author: r.text()}
-		g.gone = r.flag(r.byte(), 0)
+		g.gone = r.flag(r.Byte(), 0)
 		g.edits = r.increasing()
-		for range r.count() {
+		for range r.Count() {
 			g.kinds = append(g.kinds, r.text())
 		}
 		m.window = append(m.window, g)
@@ -235,6 +149,6 @@ func (r *room) check(rd *reader) {
 		bad = bad || r.members[i].val.role < plain || r.members[i].val.role > owner
 	}
 	if bad {
-		rd.fail(errDamaged)
+		rd.Must(false)
 	}
 }

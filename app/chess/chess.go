@@ -74,8 +74,7 @@ func create(n channel.Name) app.Machine {
 }
 
 func restore(n channel.Name, snapshot []byte) (app.Machine, error) {
-	r := &reader{rest: snapshot}
-	r.version()
+	r := &reader{SnapshotReader: app.ReadSnapshot(snapshot, version)}
 	var m app.Machine = nobody{}
 	switch kindOf(n) {
 	case ofGame:
@@ -87,7 +86,7 @@ func restore(n channel.Name, snapshot []byte) (app.Machine, error) {
 	case ofWatch:
 		m = readWatch(n, r)
 	}
-	if err := r.end(n); err != nil {
+	if err := r.End(n); err != nil {
 		return nil, err
 	}
 	return m, nil
