@@ -4,6 +4,8 @@ import (
 	"os"
 	"runtime/debug"
 	"runtime/metrics"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -17,7 +19,8 @@ import (
 // afterwards. GOGC overrules all of it.
 const (
 	calmPercent  = 50
-	mostGarbage  = 384 << 20 // bytes that may gather beyond calmPercent
+	mostGarbage  = 384 << 20 // bytes that may gather beyond calmPercent, on a machine with sixteen times as many
+	garbageShare = 16        // of the memory there is, a part so large may be garbage
 	between      = 10 * time.Second
 	look         = 50 * time.Millisecond
 	fade         = 10 // looks in which what was allocated before loses most of its weight
@@ -35,7 +38,7 @@ func tuneMemory() (end func()) {
 	stop := make(chan struct{})
 	var looking sync.WaitGroup
 	looking.Go(func() {
-		p := pace{percent: calmPercent}
+		p := pace{percent: calmPercent, most: min(mostGarbage, memoryHere(memoryFiles)/garbageShare)}
 		ticker := time.NewTicker(look)
 		defer ticker.Stop()
 		for {
@@ -56,6 +59,7 @@ func tuneMemory() (end func()) {
 // pace is how fast garbage came lately, and what was made of it.
 type pace struct {
 	percent int
+	most    uint64 // bytes of garbage
 	before  uint64 // bytes allocated until the last look; 0: there was none
 	rate    uint64 // bytes a look, those of late
 	calm    int    // looks for which calmPercent would have done
@@ -85,7 +89,7 @@ func (p *pace) look() {
 // in bytes.
 func (p *pace) decide(came, live uint64) (percent int) {
 	p.rate = (p.rate*(fade-1) + came) / fade
-	bound := int(mostGarbage * 100 / (live + 1))
+	bound := int(p.most * 100 / (live + 1))
 	percent = max(calmPercent, min(int(p.rate*uint64(between/look)*100/(live+1)), bound))
 	if p.calm++; percent > calmPercent {
 		p.calm = 0
@@ -94,4 +98,28 @@ func (p *pace) decide(came, live uint64) (percent int) {
 		return percent
 	}
 	return p.percent
+}
+
+// memoryFiles say how much memory there is on Linux: of the machine, and of the container, in both versions of control groups.
+var memoryFiles = []string{"/proc/meminfo", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}
+
+// memoryHere is the least of what files say, in bytes; where none says anything, enough for mostGarbage.
+func memoryHere(files []string) uint64 {
+	least := uint64(mostGarbage * garbageShare)
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		unit := uint64(1)
+		text, found := strings.CutPrefix(string(b), "MemTotal:")
+		if found {
+			text, _, _ = strings.Cut(text, "kB")
+			unit = 1 << 10
+		}
+		if n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64); err == nil && n > 0 && n < least/unit {
+			least = n * unit
+		}
+	}
+	return least
 }

@@ -1,6 +1,10 @@
 package main
 
-import "testing"
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
 
 // Where garbage comes fast more of it may gather, up to a bound; a quiet while takes it back.
 func TestPaceOfCollections(t *testing.T) {
@@ -14,7 +18,7 @@ func TestPaceOfCollections(t *testing.T) {
 		}
 		return changes
 	}
-	p := &pace{percent: calmPercent}
+	p := &pace{percent: calmPercent, most: mostGarbage}
 	run(p, megabyte/10, 50*megabyte, 200)
 	if p.percent != calmPercent {
 		t.Errorf("2 MB a second of 50 led to %d percent", p.percent)
@@ -43,9 +47,35 @@ func TestPaceOfCollections(t *testing.T) {
 	if p.percent*6*megabyte > mostGarbage+mostGarbage/4 || p.calm >= calmLooks {
 		t.Errorf("with 600 MB that live, a rush led to %d percent: more than %d bytes of garbage", p.percent, mostGarbage)
 	}
-	p = &pace{percent: calmPercent}
+	p = &pace{percent: calmPercent, most: mostGarbage}
 	run(p, 20*megabyte, 1<<30, 100)
 	if p.percent != calmPercent {
 		t.Errorf("with a gigabyte that lives, a rush led to %d percent: more than %d bytes of garbage", p.percent, mostGarbage)
+	}
+}
+
+// A small machine, or a small container on a large one, lets less gather.
+func TestMemoryHere(t *testing.T) {
+	const enough = mostGarbage * garbageShare
+	dir := t.TempDir()
+	files := []string{filepath.Join(dir, "meminfo"), filepath.Join(dir, "max"), filepath.Join(dir, "none")}
+	for _, c := range []struct {
+		meminfo, max string
+		want         uint64
+	}{
+		{"MemTotal:       24609000 kB\nMemFree:  1 kB\n", "max\n", enough},
+		{"MemTotal:        1009000 kB\nMemFree:  1 kB\n", "max\n", 1009000 << 10},
+		{"MemTotal:       24609000 kB\n", "536870912\n", 512 << 20},
+		{"MemTotal:       24609000 kB\n", "9223372036854771712\n", enough},
+		{"", "", enough},
+	} {
+		for i, text := range []string{c.meminfo, c.max} {
+			if err := os.WriteFile(files[i], []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := memoryHere(files); got != c.want {
+			t.Errorf("%q and %q: %d bytes, want %d", c.meminfo, c.max, got, c.want)
+		}
 	}
 }
