@@ -74,7 +74,7 @@ func TestChessPostgresAway(t *testing.T) {
 	mostlyWaits(t)
 	gone, base := 6*time.Second, 5
 	if long() {
-		gone, base = time.Minute, 30
+		gone, base = time.Minute, 15
 	}
 	s := &servers{redis: servertest.StartRedis(t, servertest.RedisNone...), postgres: servertest.StartPostgres(t)}
 	w := s.world()
@@ -124,6 +124,7 @@ func TestChessPostgresAway(t *testing.T) {
 		if spent := moved["spent"].(float64); spent > float64((took - away).Milliseconds()) {
 			t.Errorf("Postgres %s: %v ms were charged for a move that took %v, of which Postgres was away %v", name, spent, took, away)
 		}
+		hands[1] = meet(t, n, "bob") // in the long form his line was silent for too long
 		hands[1].do(game, move(5, "a7a6"))
 		end := eve.until(game, "end") // ann does nothing more
 		if end["reason"] != "time" || end["result"] != "0-1" || end["white"] != 0.0 || end["black"] == 0.0 {
