@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"carillon/internal/servertest"
 	"carillon/node"
 
 	"github.com/coder/websocket"
@@ -131,7 +132,7 @@ func (k *kind) start(t *testing.T, byUser bool, nodes ...*node.Node) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, dir, address := string(sample), t.TempDir(), freeAddress(t)
+	text, dir, address := string(sample), t.TempDir(), fmt.Sprintf("127.0.0.1:%d", servertest.Port(t))
 	exchange := func(old, own string) {
 		if !strings.Contains(text, old) {
 			t.Fatalf("%s does not hold %q any more", k.sample, old)
@@ -170,20 +171,6 @@ func (k *kind) start(t *testing.T, byUser bool, nodes ...*node.Node) string {
 		return err == nil && conn.Close() == nil
 	})
 	return address
-}
-
-// freeAddress is one that nobody listens to, and that no outgoing connection takes.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for port := 24000 + os.Getpid()%4000; port < 32000; port++ {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			_ = l.Close()
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no free port")
-	return ""
 }
 
 func eventually(t *testing.T, what string, holds func() bool) {

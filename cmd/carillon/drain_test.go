@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"carillon/client"
+	"carillon/internal/servertest"
 )
 
 // listener is a client that follows a channel and notes how long it was away.
@@ -62,7 +62,7 @@ func (l *listener) follow(ctx context.Context, sub *client.Subscription, last fu
 // are back, and everything that was acknowledged came to everybody once and in order.
 func TestRestartUnderLoad(t *testing.T) {
 	const clients, restarts = 40, 3
-	args := []string{"dev", "--data", t.TempDir(), "--durable", "keep", "--log-level", "warn", "--listen", freeAddress(t)}
+	args := []string{"dev", "--data", t.TempDir(), "--durable", "keep", "--log-level", "warn", "--listen", fmt.Sprintf("127.0.0.1:%d", servertest.Port(t))}
 	server, url := startServer(t, call{args: args})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -149,17 +149,6 @@ func TestRestartUnderLoad(t *testing.T) {
 		t.Logf("%d clients over %d restarts, %d records: away p50 %s, p99 %s, most %s (goal: p99 ≤ 2.5 s)",
 			clients, restarts, len(sent), away[n/2].Round(time.Millisecond), away[n*99/100].Round(time.Millisecond), away[n-1].Round(time.Millisecond))
 	}
-}
-
-// freeAddress is one that nobody listens on now.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // TestSecondSignalCuts: clients that were to leave across ten minutes are cut when the operator insists, and the store

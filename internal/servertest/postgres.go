@@ -48,8 +48,8 @@ func StartPostgres(t testing.TB, settings ...string) *Postgres {
 	if out, err := run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N").CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
-	port := freePort(t)
-	p := &Postgres{Address: "127.0.0.1:" + strconv.Itoa(port), Folder: folder, Bin: bin}
+	port := Port(t)
+	p := &Postgres{Address: loopback(port), Folder: folder, Bin: bin}
 	args := []string{"-D", data, "-p", strconv.Itoa(port), "-h", "127.0.0.1", "-k", folder, "-c", "shared_buffers=64MB"}
 	for _, s := range settings {
 		args = append(args, "-c", s)

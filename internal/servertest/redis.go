@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,13 +29,13 @@ var (
 // StartRedis starts a Redis with further arguments, such as those of its persistence.
 func StartRedis(t testing.TB, args ...string) *Redis {
 	t.Helper()
-	return startRedis(t, "redis-server", freePort(t), args...)
+	return startRedis(t, "redis-server", args...)
 }
 
-func startRedis(t testing.TB, program string, port int, args ...string) *Redis {
+func startRedis(t testing.TB, program string, args ...string) *Redis {
 	t.Helper()
-	path := need(t, program)
-	r := &Redis{Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Folder: t.TempDir()}
+	path, port := need(t, program), Port(t)
+	r := &Redis{Address: loopback(port), Folder: t.TempDir()}
 	conf := filepath.Join(r.Folder, "redis.conf")
 	base := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nprotected-mode no\n", port, r.Folder)
 	if err := os.WriteFile(conf, []byte(base), 0o600); err != nil {
@@ -80,7 +79,7 @@ func StartRedisCluster(t testing.TB, args ...string) *RedisCluster {
 	create := []string{"--cluster", "create"}
 	for range 3 {
 		all := append([]string{"--cluster-enabled", "yes", "--cluster-node-timeout", "2000"}, args...)
-		n := startRedis(t, "redis-server", freePort(t), all...)
+		n := startRedis(t, "redis-server", all...)
 		c.Nodes = append(c.Nodes, n)
 		create = append(create, n.Address)
 	}
@@ -133,12 +132,12 @@ func StartSentinels(t testing.TB, args ...string) *Sentinels {
 			host, port, _ := net.SplitHostPort(s.Servers[0].Address)
 			own = append([]string{"--replicaof", host + " " + port}, args...)
 		}
-		s.Servers = append(s.Servers, startRedis(t, "redis-server", freePort(t), own...))
+		s.Servers = append(s.Servers, startRedis(t, "redis-server", own...))
 	}
 	await(t, "the replicas", func() bool { return strings.Contains(s.Servers[0].Do("info", "replication"), "connected_slaves:2") })
 	host, port, _ := net.SplitHostPort(s.Servers[0].Address)
 	for range 3 {
-		w := startRedis(t, "redis-sentinel", freePort(t))
+		w := startRedis(t, "redis-sentinel")
 		w.Do("sentinel", "monitor", "carillon", host, port, "2")
 		w.Do("sentinel", "set", "carillon", "down-after-milliseconds", "1000")
 		w.Do("sentinel", "set", "carillon", "failover-timeout", "5000")

@@ -135,22 +135,31 @@ func need(t testing.TB, program string) string {
 	return path
 }
 
-// freePort is a port of the loopback that nobody listens to. Ports below 32768 are not taken by outgoing connections, so it
-// stays free for a moment, and +10000, which a Redis Cluster needs too, is a port.
-func freePort(t testing.TB) int {
+// Port is a port of the loopback that nobody listens to, the test's own until its end: whoever else asks for one, in this process
+// or another, is given another, also while the server is down between a Kill and a Start. It is below 32768, where no outgoing
+// connection takes it, and its number + 10000, which a Redis Cluster needs too, is a port.
+func Port(t testing.TB) int {
 	t.Helper()
 	for try := range 200 {
 		port := 12000 + (os.Getpid()*131+int(time.Now().UnixNano()/1000)+try*37)%9000
+		claim, err := net.ListenPacket("udp4", loopback(port)) // no server here uses UDP: it marks the number as taken
+		if err != nil {
+			continue
+		}
 		if listens(port) && listens(port+10000) {
+			t.Cleanup(func() { _ = claim.Close() })
 			return port
 		}
+		_ = claim.Close()
 	}
 	t.Fatal("no free port between 12000 and 21000")
 	return 0
 }
 
+func loopback(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
+
 func listens(port int) bool {
-	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+	l, err := net.Listen("tcp4", loopback(port))
 	if err != nil {
 		return false
 	}

@@ -1,6 +1,9 @@
 package servertest_test
 
 import (
+	"fmt"
+	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +19,30 @@ func TestRedis(t *testing.T) {
 	if got := r.Do("get", "a"); got != "1" {
 		t.Fatalf("after kill and start: %q", got)
 	}
+}
+
+// TestPort: a port is the test's own although its server is down, and free for others after the test.
+func TestPort(t *testing.T) {
+	var mine []int
+	t.Run("at once", func(t *testing.T) {
+		for range 300 {
+			mine = append(mine, servertest.Port(t))
+		}
+		slices.Sort(mine)
+		if len(slices.Compact(mine)) != 300 {
+			t.Fatal("a port was given twice")
+		}
+		c, err := net.ListenPacket("udp4", fmt.Sprintf("127.0.0.1:%d", mine[0]))
+		if err == nil {
+			_ = c.Close()
+			t.Fatal("the port is not held")
+		}
+	})
+	c, err := net.ListenPacket("udp4", fmt.Sprintf("127.0.0.1:%d", mine[0]))
+	if err != nil {
+		t.Fatalf("the port is held after its test: %v", err)
+	}
+	_ = c.Close()
 }
 
 func TestRedisCluster(t *testing.T) {
