@@ -128,7 +128,7 @@ func (t *target) probe() (sum Sample, err error) {
 	for i := range all {
 		s := &all[i]
 		sum.CPU, sum.Resident, sum.Threads = sum.CPU+s.CPU, sum.Resident+s.Resident, sum.Threads+s.Threads
-		sum.Sockets, sum.Slab = s.Sockets, s.Slab
+		sum.Sockets, sum.Slab, sum.Stolen = s.Sockets, s.Slab, s.Stolen
 	}
 	return sum, err
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // startPostgres makes an empty database in a folder that goes with the target, and starts its server. It syncs, so that a
-// commit costs what it costs, and has room in its log, so that no checkpoint falls into a short run.
+// commit costs what it costs, and has room in its log, so that neither a checkpoint nor a new file falls into a short run.
 func startPostgres(ctx context.Context) (*target, error) {
 	bin, err := postgresBin()
 	if err != nil {
@@ -30,11 +30,22 @@ func startPostgres(ctx context.Context) (*target, error) {
 		return nil, err
 	}
 	t.dir = dir
-	if err := t.ready(ctx, filepath.Join(bin, "pg_isready")); err != nil {
+	err = t.ready(ctx, filepath.Join(bin, "pg_isready"))
+	if err == nil {
+		err = t.runIn(ctx, filepath.Join(bin, "psql"))
+	}
+	if err != nil {
 		t.stop()
 		return nil, err
 	}
 	return t, nil
+}
+
+// runIn gives a new Postgres files of its log to use again, as one has that has run for a while. A new one writes each of them
+// full of zeros first, and nothing is committed meanwhile.
+func (t *target) runIn(ctx context.Context, program string) error {
+	const use = "DO $$ BEGIN FOR i IN 1..24 LOOP PERFORM pg_logical_emit_message(false, '', ''); PERFORM pg_switch_wal(); END LOOP; END $$"
+	return build(ctx, t.dir, program, "-q", "-U", "postgres", "-h", "127.0.0.1", "-p", strconv.Itoa(t.port), "-c", use, "-c", "CHECKPOINT")
 }
 
 func startPostgresIn(ctx context.Context, dir, bin string) (*target, error) {
@@ -48,7 +59,7 @@ func startPostgresIn(ctx context.Context, dir, bin string) (*target, error) {
 		return nil, err
 	}
 	return start(ctx, "postgres", "", append(slices.Clone(as), filepath.Join(bin, "postgres"), "-D", data, "-p", "{port}", "-h", "127.0.0.1", "-k", dir,
-		"-c", "shared_buffers=256MB", "-c", "max_wal_size=4GB"))
+		"-c", "shared_buffers=256MB", "-c", "min_wal_size=1GB", "-c", "max_wal_size=4GB"))
 }
 
 // postgresBin is the folder of the newest Postgres; Debian keeps it out of the PATH.

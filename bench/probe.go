@@ -10,13 +10,14 @@ import (
 )
 
 // Sample is a server process at one moment, as the kernel sees it. Memory of sockets and slab is the whole machine's,
-// both ends of every loopback connection.
+// both ends of every loopback connection, and so is what was stolen.
 type Sample struct {
 	CPU      int64 `json:"cpu"`      // ns of user and system time, all threads
 	Resident int64 `json:"resident"` // bytes
 	Sockets  int64 `json:"sockets"`  // bytes of TCP buffers
 	Slab     int64 `json:"slab"`     // bytes of the kernel's own structs
 	Threads  int64 `json:"threads"`
+	Stolen   int64 `json:"stolen"` // ns in which a processor had work and the hypervisor gave it to another machine
 }
 
 const (
@@ -37,8 +38,27 @@ func probe(pid int) (s Sample, err error) {
 	}
 	s.Sockets = pages * pageBytes
 	slab, err := field("/proc/meminfo", "Slab:", "")
+	if err != nil {
+		return s, err
+	}
 	s.Slab = slab << 10
+	s.Stolen, err = stolen("/proc/stat")
 	return s, err
+}
+
+// stolen is the eighth time of all processors together, in /proc/stat of proc(5); 0 from kernels that do not count it.
+func stolen(path string) (ns int64, err error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	all, _, _ := strings.Cut(string(b), "\n")
+	fields := strings.Fields(all)
+	if len(fields) < 9 {
+		return 0, nil
+	}
+	ticks, err := strconv.ParseInt(fields[8], 10, 64)
+	return ticks * (1e9 / ticksPerSecond), err
 }
 
 func (s *Sample) readProcess(pid int) error {

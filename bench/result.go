@@ -58,6 +58,7 @@ type Phase struct {
 type Machine struct {
 	ServerCPU float64 `json:"server_cpu"` // cores
 	ClientCPU float64 `json:"client_cpu"` // cores
+	Stolen    float64 `json:"stolen"`     // cores of this machine that others on the same hardware had meanwhile
 	Resident  int64   `json:"resident"`   // bytes of the server, at the end
 	Sockets   int64   `json:"sockets"`    // bytes of all TCP buffers of the machine, at the end
 	Slab      int64   `json:"slab"`       // bytes of the kernel's own structs, at the end

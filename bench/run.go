@@ -233,6 +233,7 @@ func (p *Phase) sum(first, last *mark, before, after Sample) {
 	cpu := float64(after.CPU - before.CPU)
 	p.ServerCPU = cpu / 1e9 / p.Seconds
 	p.ClientCPU = float64(last.CPU-first.CPU) / 1e9 / p.Seconds
+	p.Stolen = float64(after.Stolen-before.Stolen) / 1e9 / p.Seconds
 	p.Resident, p.Sockets, p.Slab = after.Resident, after.Sockets, after.Slab
 	n, published := float64(receipts(last)-receipts(first)), float64(last.Published-first.Published)
 	p.Delivered, p.Published = n/p.Seconds, published/p.Seconds

@@ -8,6 +8,8 @@ import (
 	"text/tabwriter"
 )
 
+const muchStolen = 0.02 // cores, from which on a reader is told
+
 // publish writes the figures where the caller wants them.
 func (c *Command) publish(r *Result) error {
 	if c.Output.HTML != "" {
@@ -47,6 +49,11 @@ func (r *Result) WriteText(w io.Writer) error {
 		return err
 	}
 	r.writeCommands(w)
+	for _, p := range r.Phases {
+		if p.Stolen > muchStolen {
+			_, _ = fmt.Fprintf(w, "%s: %.2f cores of this machine were taken by others on the same hardware (steal), so its times are longer than the server makes them\n", p.Name, p.Stolen)
+		}
+	}
 	for _, n := range r.Notes {
 		if _, err := fmt.Fprintln(w, n); err != nil {
 			return err
