@@ -14,14 +14,15 @@ import (
 // allocates next to nothing: half of Go's default saves a tenth of the memory of an idle server (measured with 15,000
 // connections: 7.0 KB each in place of 7.9) and costs collections that are rare anyway. Two things make them frequent: very many
 // who connect at once, where each collection scans the stacks of all who are there already, and services at work, where a quarter
-// of a command's time went into collecting, and where each collection makes all who come meanwhile wait. Then what becomes
-// garbage in ten seconds may gather, so that less than one command in a hundred meets a collection, and it is given back
-// afterwards. GOGC overrules all of it.
+// of a command's time went into collecting, and where each collection makes all who come meanwhile wait: a tenth of a second and
+// more, where other processes need the processors too. Then what becomes garbage in a minute may gather, so that not one command
+// in a hundred meets a collection, and it is given back afterwards. GOGC overrules all of it.
 const (
 	calmPercent  = 50
-	mostGarbage  = 384 << 20 // bytes that may gather beyond calmPercent, on a machine with sixteen times as many
-	garbageShare = 16        // of the memory there is, a part so large may be garbage
-	between      = 10 * time.Second
+	mostGarbage  = 2 << 30 // bytes that may gather beyond calmPercent, on a machine with twelve times as many
+	garbageShare = 12      // of the memory there is, a part so large may be garbage
+	between      = 60 * time.Second
+	trickle      = 1 << 20 // bytes a second that come of connections doing nothing, and count for none
 	look         = 50 * time.Millisecond
 	fade         = 10 // looks in which what was allocated before loses most of its weight
 	calmLooks    = 40 // for which calmPercent would do, after which all is given back
@@ -90,7 +91,9 @@ func (p *pace) look() {
 func (p *pace) decide(came, live uint64) (percent int) {
 	p.rate = (p.rate*(fade-1) + came) / fade
 	bound := int(p.most * 100 / (live + 1))
-	percent = max(calmPercent, min(int(p.rate*uint64(between/look)*100/(live+1)), bound))
+	garbage := p.rate * uint64(between/look)
+	garbage -= min(garbage, trickle*uint64(between/time.Second))
+	percent = max(calmPercent, min(int(garbage*100/(live+1)), bound))
 	if p.calm++; percent > calmPercent {
 		p.calm = 0
 	}

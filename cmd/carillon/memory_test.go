@@ -19,9 +19,9 @@ func TestPaceOfCollections(t *testing.T) {
 		return changes
 	}
 	p := &pace{percent: calmPercent, most: mostGarbage}
-	run(p, megabyte/10, 50*megabyte, 200)
+	run(p, megabyte/20, 50*megabyte, 200)
 	if p.percent != calmPercent {
-		t.Errorf("2 MB a second of 50 led to %d percent", p.percent)
+		t.Errorf("1 MB a second of 50 led to %d percent", p.percent)
 	}
 	changes := run(p, 2*megabyte, 30*megabyte, 100)
 	if p.percent < 400 || p.percent*30*megabyte/100 > mostGarbage {
@@ -48,9 +48,9 @@ func TestPaceOfCollections(t *testing.T) {
 		t.Errorf("with 600 MB that live, a rush led to %d percent: more than %d bytes of garbage", p.percent, mostGarbage)
 	}
 	p = &pace{percent: calmPercent, most: mostGarbage}
-	run(p, 20*megabyte, 1<<30, 100)
+	run(p, 20*megabyte, 6<<30, 100)
 	if p.percent != calmPercent {
-		t.Errorf("with a gigabyte that lives, a rush led to %d percent: more than %d bytes of garbage", p.percent, mostGarbage)
+		t.Errorf("with six gigabytes that live, a rush led to %d percent: more than %d bytes of garbage", p.percent, mostGarbage)
 	}
 }
 
@@ -63,10 +63,10 @@ func TestMemoryHere(t *testing.T) {
 		meminfo, max string
 		want         uint64
 	}{
-		{"MemTotal:       24609000 kB\nMemFree:  1 kB\n", "max\n", enough},
+		{"MemTotal:       65609000 kB\nMemFree:  1 kB\n", "max\n", enough},
 		{"MemTotal:        1009000 kB\nMemFree:  1 kB\n", "max\n", 1009000 << 10},
-		{"MemTotal:       24609000 kB\n", "536870912\n", 512 << 20},
-		{"MemTotal:       24609000 kB\n", "9223372036854771712\n", enough},
+		{"MemTotal:       65609000 kB\n", "536870912\n", 512 << 20},
+		{"MemTotal:       65609000 kB\n", "9223372036854771712\n", enough},
 		{"", "", enough},
 	} {
 		for i, text := range []string{c.meminfo, c.max} {
