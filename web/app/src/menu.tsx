@@ -1,5 +1,5 @@
-import type { ComponentChildren, JSX, TargetedKeyboardEvent } from "preact";
-import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
+import type { ComponentChildren, JSX, Ref, TargetedKeyboardEvent } from "preact";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Icon, type IconName } from "./icons.js";
 
 /** Something a menu does. */
@@ -10,46 +10,76 @@ export interface Action {
   run(): void;
 }
 
-/** A button that opens a list of actions. Arrow keys walk, Escape closes, and the focus goes back to the button. */
-export function Menu({ label, icon = "dots", actions, children }: { label: string; icon?: IconName; actions: readonly Action[]; children?: ComponentChildren }): JSX.Element {
+interface Listed {
+  label: string;
+  actions: readonly Action[];
+  children?: ComponentChildren;
+}
+
+/** A button that opens a list of actions. */
+export function Menu({ icon = "dots", ...listed }: Listed & { icon?: IconName }): JSX.Element {
   const [open, setOpen] = useState(false);
-  const id = useId();
   const button = useRef<HTMLButtonElement>(null);
+  return (
+    <>
+      <MenuButton button={button} label={listed.label} icon={icon} open={open} onClick={() => setOpen(!open)} />
+      {open && <MenuList {...listed} button={() => button.current} close={() => setOpen(false)} />}
+    </>
+  );
+}
+
+interface Pressed {
+  label: string;
+  open: boolean;
+  onClick(): void;
+  icon?: IconName;
+  button?: Ref<HTMLButtonElement>;
+}
+
+/** The button of a menu alone, for a menu that is drawn elsewhere. */
+export function MenuButton({ label, open, onClick, icon = "dots", button }: Pressed): JSX.Element {
+  return (
+    <button {...(button && { ref: button })} type="button" class="bare" title={label} aria-haspopup="menu" aria-expanded={open} onClick={onClick}>
+      <Icon name={icon} label={label} />
+    </button>
+  );
+}
+
+/** The open list of a menu, placed by its button. Arrow keys walk, Escape closes, and the focus goes back to the button. */
+export function MenuList({ label, actions, children, button, close }: Listed & { button(): HTMLElement | null; close(): void }): JSX.Element {
   const list = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => {
     const l = list.current;
-    const b = button.current;
-    if (!open || !l || !b) return;
+    const b = button();
+    if (!l || !b) return;
     l.showPopover();
     place(l, b);
     l.querySelector<HTMLElement>("button, select, input")?.focus();
-  }, [open]);
+  }, []);
+  const closed = (): void => {
+    const has = document.activeElement;
+    if (has === document.body || list.current?.contains(has)) button()?.focus(); // the button that had it before is gone
+    close();
+  };
   return (
-    <>
-      <button ref={button} type="button" class="bare" title={label} aria-haspopup="menu" aria-expanded={open} aria-controls={id} onClick={() => setOpen(!open)}>
-        <Icon name={icon} label={label} />
-      </button>
-      {open && (
-        <div ref={list} id={id} class="menu" role="menu" aria-label={label} popover="auto" onKeyDown={walk} onToggle={(e) => e.newState === "closed" && setOpen(false)}>
-          {actions.map((a) => (
-            <button
-              key={a.name}
-              type="button"
-              role="menuitem"
-              class={a.danger ? "danger" : ""}
-              onClick={() => {
-                list.current?.hidePopover();
-                button.current?.focus();
-                a.run();
-              }}
-            >
-              {a.icon && <Icon name={a.icon} />} {a.name}
-            </button>
-          ))}
-          {children}
-        </div>
-      )}
-    </>
+    <div ref={list} class="menu" role="menu" aria-label={label} popover="auto" onKeyDown={walk} onToggle={(e) => e.newState === "closed" && closed()}>
+      {actions.map((a) => (
+        <button
+          key={a.name}
+          type="button"
+          role="menuitem"
+          class={a.danger ? "danger" : ""}
+          onClick={() => {
+            list.current?.hidePopover();
+            button()?.focus();
+            a.run();
+          }}
+        >
+          {a.icon && <Icon name={a.icon} />} {a.name}
+        </button>
+      ))}
+      {children}
+    </div>
   );
 }
 

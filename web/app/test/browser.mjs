@@ -67,12 +67,12 @@ export async function createRoom(page, title) {
   await page.getByRole("heading", { name: title, level: 1 }).waitFor();
 }
 
-/** Writes many messages into a room over a connection of its own, as fast as they are taken. */
-export function flood(page, room, texts) {
+/** Joins a room and writes many messages into it over a connection of its own, as fast as they are taken: as a guest, or as who has the page. */
+export function flood(page, room, texts, { own = false } = {}) {
   return page.evaluate(
-    async ([channel, texts]) => {
-      const answer = await fetch("/api/token", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ name: "Herald" }) });
-      const { token } = await answer.json();
+    async ([channel, texts, own]) => {
+      const enter = () => fetch("/api/token", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ name: "Herald" }) }).then((r) => r.json());
+      const { token } = own ? JSON.parse(localStorage.getItem("carillon.guest")) : await enter();
       const s = new WebSocket(location.origin.replace("http", "ws") + "/ws");
       const waiting = new Map();
       let id = 0;
@@ -90,7 +90,7 @@ export function flood(page, room, texts) {
       for (let i = 0; i < texts.length; i += 50) await Promise.all(texts.slice(i, i + 50).map((text) => command({ do: "send", text })));
       s.close();
     },
-    [room, texts],
+    [room, texts, own],
   );
 }
 
@@ -100,6 +100,7 @@ const networks = new Set(); // open ones
 export class Network {
   #lines = new Set();
   #broken = false;
+  #lost = "";
   #listener;
   url = "";
 
@@ -108,9 +109,10 @@ export class Network {
     this.#listener = createServer((near) => {
       if (this.#broken) return near.destroy();
       const far = connect(Number(port), "127.0.0.1");
-      for (const [a, b] of [[near, far], [far, near]]) {
+      for (const [a, b, direction] of [[near, far, "up"], [far, near, "down"]]) {
         this.#lines.add(a);
-        a.pipe(b);
+        a.on("data", (d) => this.#lost !== direction && b.write(d));
+        a.on("end", () => b.end());
         a.on("error", () => b.destroy());
         a.on("close", () => (this.#lines.delete(a), b.destroy()));
       }
@@ -126,8 +128,14 @@ export class Network {
     for (const l of this.#lines) l.destroy();
   }
 
+  /** From now on nothing of what is sent "up" to the server or "down" from it arrives, and neither side knows. */
+  lose(direction) {
+    this.#lost = direction;
+  }
+
   mend() {
     this.#broken = false;
+    this.#lost = "";
   }
 
   close() {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { once } from "node:events";
 import { test } from "node:test";
-import { composer, createRoom, message, Network, say, skip, stage, texts, visit } from "./browser.mjs";
+import { composer, createRoom, flood, message, Network, say, skip, stage, texts, visit } from "./browser.mjs";
 
 const s = stage();
 const many = (n, what) => Array.from({ length: n }, (_, i) => `${what} ${String(i).padStart(3, "0")}.`);
@@ -98,6 +98,27 @@ test("who is muted, removed or banned notices at once", { skip }, async () => {
   await ann.getByRole("button", { name: "Lift" }).click();
   await bob.getByRole("button", { name: "Try again" }).click();
   await message(bob, "let me in").waitFor();
+});
+
+test("a menu stays open while the one it is about comes in", { skip }, async () => {
+  const ann = await visit(s, "Ann");
+  await createRoom(ann, "Door");
+  const bob = await visit(s, "Bob");
+  await bob.goto(`${s.server.url}/livez`); // a page without a connection
+  await flood(bob, "chat:door", ["I was here"], { own: true });
+  const button = (group) => ann.locator(`h3:has-text("${group}") + ul`).getByRole("button", { name: "What to do with bob" });
+  const item = ann.getByRole("menuitem", { name: "Mention" });
+  await button("Away").click();
+  await bob.goto(`${s.server.url}/chat/door`);
+  await button("Here").waitFor();
+  await item.waitFor();
+  await ann.keyboard.press("Escape");
+  await item.waitFor({ state: "detached" });
+  await button("Here").and(ann.locator(":focus")).waitFor();
+  await button("Here").click();
+  await item.waitFor();
+  await button("Here").click();
+  await item.waitFor({ state: "detached" });
 });
 
 test("messages are edited, answered, reacted to and deleted, for everybody", { skip }, async () => {

@@ -39,6 +39,43 @@ test("a line is lost in a time scramble: the own clock runs on, and is right whe
   network.close();
 });
 
+test("a move that gets lost on its way is played all the same, and one whose answer gets lost is played once", { skip, timeout: 90_000 }, async () => {
+  const network = await new Network().open(s.server);
+  const ann = await visit(s, "Xena", "/chess", { base: network.url });
+  await seek(ann, { minutes: "5", color: "white" });
+  const bob = await visit(s, "Yves", "/chess");
+  await join(bob, "xena");
+  await atTable(ann, bob);
+  const broken = async () => {
+    network.break();
+    await ann.getByText("Your line is lost.").waitFor(slowly);
+    network.mend();
+    await lines(ann);
+  };
+
+  network.lose("up");
+  await click(ann, "e2e4");
+  await on(ann, "white pawn", "e4"); // where it will be
+  await sans(bob, 0);
+  await broken();
+  await Promise.all([ann, bob].map((p) => sans(p, 1)));
+  await on(bob, "white pawn", "e4");
+  await click(bob, "e7e5");
+  await sans(ann, 2);
+
+  network.lose("down");
+  await click(ann, "g1f3");
+  await sans(bob, 3);
+  await click(bob, "b8c6");
+  await sans(bob, 4);
+  await broken();
+  await sans(ann, 4);
+  await click(ann, "f1c4");
+  await Promise.all([ann, bob].map((p) => sans(p, 5)));
+  for (const p of [ann, bob]) assert.deepEqual(await p.locator(".moves .san").allInnerTexts(), ["e4", "e5", "Nf3", "Nc6", "Bc4"]);
+  network.close();
+});
+
 test("the server is gone and comes back: a game, the lobby and the archive go on by themselves, and nobody paid for it", { skip, timeout: 90_000 }, async () => {
   const ann = await visit(s, "Tara", "/chess");
   await seek(ann, { minutes: "5", color: "white" });

@@ -1,8 +1,8 @@
 import type { JSX } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { Avatar, Name } from "../avatar.js";
 import { Icon } from "../icons.js";
-import { type Action, Menu } from "../menu.js";
+import { type Action, MenuButton, MenuList } from "../menu.js";
 import { nameOf } from "../names.js";
 import { rank } from "./people.js";
 import type { Member, Role } from "./records.js";
@@ -23,6 +23,11 @@ export function Persons({ close }: { close(): void }): JSX.Element {
   const absent = away.map((m) => m.user).join(" ");
   useEffect(() => void people.look(absent.split(" ").filter(Boolean)), [people, absent]);
   const bans = people.bans.value;
+  // One menu for all: who comes or goes while it is open changes places, and would take a menu of his own with him.
+  const [chosen, choose] = useState<string>();
+  const subject = all.find((m) => m.user === chosen);
+  if (chosen !== undefined && !subject) choose(undefined); // who is back later does not find it open
+  const group = { chosen, choose };
   return (
     <aside class="persons" aria-label="People">
       <div class="sidehead">
@@ -33,8 +38,8 @@ export function Persons({ close }: { close(): void }): JSX.Element {
         </button>
       </div>
       <div class="places">
-        <Group name="Here" members={here} online />
-        <Group name="Away" members={away} />
+        <Group name="Here" members={here} online {...group} />
+        <Group name="Away" members={away} {...group} />
         {people.more.value && (
           <button type="button" class="pad" onClick={() => void people.loadMore().catch((e: Error) => view.thread.complain(e.message))}>
             Show more
@@ -56,11 +61,26 @@ export function Persons({ close }: { close(): void }): JSX.Element {
           </>
         )}
       </div>
+      {subject && (
+        <MenuList
+          key={subject.user}
+          label={whatToDo(subject.user)}
+          actions={actions(view, subject)}
+          button={() => document.getElementById(rowOf(subject.user))?.querySelector("button") ?? null}
+          close={() => choose((now) => (now === subject.user ? undefined : now))}
+        />
+      )}
     </aside>
   );
 }
 
-function Group({ name, members, online = false }: { name: string; members: readonly Member[]; online?: boolean }): JSX.Element | null {
+interface Choice {
+  /** Whose menu is open. */
+  chosen: string | undefined;
+  choose(user: string | undefined): void;
+}
+
+function Group({ name, members, online = false, ...choice }: Choice & { name: string; members: readonly Member[]; online?: boolean }): JSX.Element | null {
   if (!members.length) return null;
   return (
     <>
@@ -69,21 +89,24 @@ function Group({ name, members, online = false }: { name: string; members: reado
       </h3>
       <ul>
         {members.map((m) => (
-          <Person key={m.user} member={m} online={online} />
+          <Person key={m.user} member={m} online={online} {...choice} />
         ))}
       </ul>
     </>
   );
 }
 
-function Person({ member: m, online }: { member: Member; online: boolean }): JSX.Element {
-  const view = useView();
-  const { people, user } = view.thread;
+const rowOf = (user: string): string => `person-${user}`;
+const whatToDo = (user: string): string => `What to do with ${nameOf(user)}`;
+
+function Person({ member: m, online, chosen, choose }: Choice & { member: Member; online: boolean }): JSX.Element {
+  const { people, user } = useView().thread;
   const seen = people.seen.value.get(m.user);
   const you = m.user === user;
   const muted = (m.muted ?? 0) > Date.now();
+  const open = chosen === m.user;
   return (
-    <li class="person">
+    <li class="person" id={rowOf(m.user)}>
       <Avatar user={m.user} small online={online} />
       <span class="who">
         <Name user={m.user} you={you} />
@@ -91,7 +114,7 @@ function Person({ member: m, online }: { member: Member; online: boolean }): JSX
         {muted && <span class="tiny quiet">muted for {span(m.muted! - Date.now())}</span>}
       </span>
       {m.role !== "member" && <Icon name={m.role === "owner" ? "crown" : "shield"} label={m.role} />}
-      {!you && <Menu label={`What to do with ${nameOf(m.user)}`} actions={actions(view, m)} />}
+      {!you && <MenuButton label={whatToDo(m.user)} open={open} onClick={() => choose(open ? undefined : m.user)} />}
     </li>
   );
 }
