@@ -4,7 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
+	"unsafe"
 
 	"carillon/channel"
 )
@@ -55,10 +58,15 @@ func AppendRecord(dst []byte, r *channel.Record) []byte {
 	return AppendBehind(dst, r)
 }
 
+// RecordSize is the length of the form of a record in bytes.
+func RecordSize(r *channel.Record) int {
+	return beforeBytes + PlaceBytes + leastBehind + len(r.Channel) + len(r.From) + len(r.Key) + len(r.Body)
+}
+
 // AppendBefore appends what stands before the place of a record in its form.
 func AppendBefore(dst []byte, r *channel.Record) []byte {
-	size := beforeBytes - lengthBytes + PlaceBytes + leastBehind + len(r.Channel) + len(r.From) + len(r.Key) + len(r.Body)
-	dst = binary.BigEndian.AppendUint32(dst, uint32(size))
+	size := RecordSize(r)
+	dst = binary.BigEndian.AppendUint32(slices.Grow(dst, size), uint32(size-lengthBytes))
 	flags := byte(r.Class)
 	if r.NoEcho {
 		flags |= flagNoEcho
@@ -81,87 +89,78 @@ func AppendBehind(dst []byte, r *channel.Record) []byte {
 	return append(dst, r.Body...)
 }
 
-// ParseRecords reads all records of b, or none: then the error is an ErrForm that says why. Whatever b holds, it allocates
-// no more than b is worth. Bodies lie in b, which must not change afterwards.
-func ParseRecords(b []byte) ([]channel.Record, error) {
+// ParseRecords reads all records of s, or none: then the error is an ErrForm that says why. Whatever s holds, it allocates
+// no more than s is worth: senders, keys and bodies are parts of s. So nobody may write to a body. A record of the channel
+// n, which may be "", has that very name.
+func ParseRecords(s string, n channel.Name) ([]channel.Record, error) {
 	var rs []channel.Record
-	for len(b) > 0 {
-		if len(b) < lengthBytes {
-			return nil, fmt.Errorf("%w: %d bytes are left over", ErrForm, len(b))
+	for len(s) > 0 {
+		if len(s) < lengthBytes {
+			return nil, fmt.Errorf("%w: %d bytes are left over", ErrForm, len(s))
 		}
-		size := int(binary.BigEndian.Uint32(b))
-		if b = b[lengthBytes:]; size > len(b) || size > MaxRecord-lengthBytes {
-			return nil, fmt.Errorf("%w: %d bytes of a record of %d", ErrForm, len(b), size)
+		c := cut{left: s}
+		size := int(c.number(lengthBytes))
+		if s = s[lengthBytes:]; size > len(s) || size > MaxRecord-lengthBytes {
+			return nil, fmt.Errorf("%w: %d bytes of a record of %d", ErrForm, len(s), size)
 		}
-		r, err := parseRecord(b[:size:size])
+		r, err := parseRecord(s[:size], n)
 		if err != nil {
 			return nil, err
 		}
-		rs, b = append(rs, r), b[size:]
+		rs, s, n = append(rs, r), s[size:], r.Channel
 	}
 	return rs, nil
 }
 
 // parseRecord reads a form behind its length.
-func parseRecord(b []byte) (r channel.Record, err error) {
-	c := cut{left: b}
-	version, flags := c.byte(), c.byte()
-	if c.short || version != formVersion || flags&^(flagClass|flagNoEcho|flagBinary) != 0 || flags&flagClass > byte(channel.Fleeting) {
+func parseRecord(s string, n channel.Name) (r channel.Record, err error) {
+	c := cut{left: s}
+	version, flags := c.number(1), c.number(1)
+	if c.short || version != formVersion || flags&^(flagClass|flagNoEcho|flagBinary) != 0 || flags&flagClass > uint64(channel.Fleeting) {
 		return r, fmt.Errorf("%w: version %d, flags %#x", ErrForm, version, flags)
 	}
 	r.Class, r.NoEcho, r.Binary = channel.Class(flags&flagClass), flags&flagNoEcho != 0, flags&flagBinary != 0
-	r.At = channel.Position{Epoch: c.word(), Offset: c.word(), Tag: c.word()}
-	r.Prev, r.Rev = c.word(), c.word()
-	r.Time = time.UnixMilli(int64(c.word())).UTC()
-	r.Origin = c.word()
-	name := c.take(int(c.byte()))
-	r.From = string(c.take(c.half()))
-	r.Key = string(c.take(c.half()))
+	r.At = channel.Position{Epoch: c.number(8), Offset: c.number(8), Tag: c.number(8)}
+	r.Prev, r.Rev = c.number(8), c.number(8)
+	r.Time = time.UnixMilli(int64(c.number(8))).UTC()
+	r.Origin = c.number(8)
+	name := c.take(int(c.number(1)))
+	r.From = c.take(int(c.number(2)))
+	r.Key = c.take(int(c.number(2)))
 	if c.short {
 		return r, fmt.Errorf("%w: it ends within a field", ErrForm)
 	}
-	if r.Channel, err = channel.ParseName(string(name)); err != nil {
-		return r, fmt.Errorf("%w: %w", ErrForm, err)
+	if r.Channel = n; name != string(n) || n == "" {
+		if r.Channel, err = channel.ParseName(strings.Clone(name)); err != nil { // a name may live longer than s should
+			return r, fmt.Errorf("%w: %w", ErrForm, err)
+		}
 	}
 	if len(c.left) > 0 {
-		r.Body = c.left
+		r.Body = unsafe.Slice(unsafe.StringData(c.left), len(c.left))
 	}
 	return r, nil
 }
 
 // cut takes fields off the front; short is set when one was not there.
 type cut struct {
-	left  []byte
+	left  string
 	short bool
 }
 
-func (c *cut) take(n int) []byte {
+func (c *cut) take(n int) string {
 	if n > len(c.left) {
-		c.short, c.left = true, nil
-		return nil
+		c.short, c.left = true, ""
+		return ""
 	}
-	field := c.left[:n:n]
+	field := c.left[:n]
 	c.left = c.left[n:]
 	return field
 }
 
-func (c *cut) byte() byte {
-	if b := c.take(1); b != nil {
-		return b[0]
+// number takes a number of so many bytes; 0, where they are not there.
+func (c *cut) number(bytes int) (v uint64) {
+	for _, b := range []byte(c.take(bytes)) {
+		v = v<<8 | uint64(b)
 	}
-	return 0
-}
-
-func (c *cut) half() int {
-	if b := c.take(2); b != nil {
-		return int(binary.BigEndian.Uint16(b))
-	}
-	return 0
-}
-
-func (c *cut) word() uint64 {
-	if b := c.take(8); b != nil {
-		return binary.BigEndian.Uint64(b)
-	}
-	return 0
+	return v
 }

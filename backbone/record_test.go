@@ -36,12 +36,12 @@ func TestRecords(t *testing.T) {
 		for i := range rs {
 			form = backbone.AppendRecord(form, &rs[i])
 		}
-		got, err := backbone.ParseRecords(form)
+		got, err := backbone.ParseRecords(string(form), rs[0].Channel)
 		if err != nil || !reflect.DeepEqual(got, rs) {
 			t.Fatalf("%v\n%+v\n%+v", err, got, rs)
 		}
 		end := rapid.IntRange(1, len(form)-1).Draw(t, "end")
-		if got, err := backbone.ParseRecords(form[:end]); err == nil && len(got) == len(rs) || err != nil && !errors.Is(err, backbone.ErrForm) {
+		if got, err := backbone.ParseRecords(string(form[:end]), ""); err == nil && len(got) == len(rs) || err != nil && !errors.Is(err, backbone.ErrForm) {
 			t.Fatalf("%d of %d bytes: %d records, %v", end, len(form), len(got), err)
 		}
 	})
@@ -61,11 +61,11 @@ func TestRecordRefused(t *testing.T) {
 		"second wrong": func(b []byte) []byte { return append(b, b[:10]...) },
 		"text":         func([]byte) []byte { return []byte(strings.Repeat("PING\r\n", 10)) },
 	} {
-		if rs, err := backbone.ParseRecords(spoil(bytes.Clone(good))); !errors.Is(err, backbone.ErrForm) || rs != nil {
+		if rs, err := backbone.ParseRecords(string(spoil(bytes.Clone(good))), ""); !errors.Is(err, backbone.ErrForm) || rs != nil {
 			t.Errorf("%s: %v, %v", name, rs, err)
 		}
 	}
-	if rs, err := backbone.ParseRecords(nil); err != nil || rs != nil {
+	if rs, err := backbone.ParseRecords("", ""); err != nil || rs != nil {
 		t.Errorf("nothing: %v, %v", rs, err)
 	}
 }
@@ -77,7 +77,7 @@ func FuzzParseRecords(f *testing.F) {
 	f.Add(append(bytes.Clone(one), one...))
 	f.Add(one[:len(one)-3])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		rs, err := backbone.ParseRecords(b)
+		rs, err := backbone.ParseRecords(string(b), "chat:lobby")
 		if err != nil {
 			return
 		}

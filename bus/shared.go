@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"time"
 
 	"carillon/channel"
 )
@@ -16,6 +17,9 @@ type Shared interface {
 	// Versions answers for each channel, in order. watched marks them as watched from this node, for a minute at least:
 	// meanwhile the Members that are told of them, on any node, say so.
 	Versions(ctx context.Context, ns []channel.Name, watched bool) ([]uint64, error)
+	// Turn asks for the right to write a channel's value, which one node has for a time; wait is how long another has it still, 0
+	// where it is the caller's.
+	Turn(ctx context.Context, n channel.Name, lasts time.Duration) (wait time.Duration, err error)
 	// Unwatch takes this node's mark back; last tells that no other node has one.
 	Unwatch(ctx context.Context, n channel.Name) (last bool, err error)
 }

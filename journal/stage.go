@@ -25,6 +25,10 @@ var ErrFenced = errors.New("the shard was claimed by another")
 // ErrStale: the channel is not at the version that the change was made for; the change was not committed.
 var ErrStale = errors.New("the channel has another version")
 
+// ErrRepeated: an id in a Commit was used before, by a command that had no Age; nothing was committed. Seen tells of it once
+// the command has one.
+var ErrRepeated = errors.New("a command came for the first time whose id was used before")
+
 // Stage is the truth of channels that belong to services. All methods are safe for concurrent use.
 type Stage interface {
 	// Shards is how many shards a service has here; it was fixed when the store was made.
@@ -33,10 +37,12 @@ type Stage interface {
 	Claim(ctx context.Context, service string, shard int) (Fence, error)
 	// Load reads what is needed to bring a machine back.
 	Load(ctx context.Context, n channel.Name) (State, error)
-	// Seen looks up commands by (channel, user, id), in order; see Known. Commands without an id are never known.
+	// Seen looks up commands by (channel, user, id), in order; see Known. Commands without an id are never known. One without an
+	// Age is said to come for the first time: if that is not so, a store may know nothing of it and answer Commit ErrRepeated.
 	Seen(ctx context.Context, cs []channel.Command) ([]Known, error)
 	// Commit makes changes true, in one transaction and in order, and returns one Result for each. ErrFenced, ErrUnconfirmed,
-	// ErrFull and ErrClosed concern all of them. Without changes it checks the fence alone. Records are carried before it returns.
+	// ErrFull, ErrRepeated and ErrClosed concern all of them. Without changes it checks the fence alone. Records are carried
+	// before it returns.
 	Commit(ctx context.Context, f Fence, cs []Change) ([]Result, error)
 }
 

@@ -51,3 +51,41 @@ func TestOrderOfReplies(t *testing.T) {
 		}
 	}
 }
+
+// TestSendWhileJoining: what a client sends after its subscribe, without waiting for the reply, reaches that subscription.
+func TestSendWhileJoining(t *testing.T) {
+	n := startNode(t, nil)
+	for i := range 200 {
+		k := join(t, n)
+		c := fmt.Sprintf("demo:fresh%d", i)
+		k.say(fmt.Sprintf(`{"type":"subscribe","id":2,"channel":"%[1]s"}`, c))
+		k.say(fmt.Sprintf(`{"type":"publish","id":3,"channel":"%[1]s","data":%[2]d}`, c, i))
+		for replies, seen := 0, false; replies < 2 || !seen; {
+			switch m := k.hear(); m["type"] {
+			case "reply":
+				replies++
+			case "record":
+				seen = m["data"] == float64(i)
+			case "error":
+				t.Fatal(m)
+			}
+		}
+	}
+}
+
+// TestSignalWhileJoining: the same where a service has to say first who may send.
+func TestSignalWhileJoining(t *testing.T) {
+	n := startNode(t, chatting)
+	ann := meet(t, n, "ann")
+	ann.do("chat:den", `{"do":"create","title":"Den","public":false}`)
+	for range 100 {
+		ann.id++
+		ann.say(fmt.Sprintf(`{"type":"subscribe","id":%d,"channel":"chat:den"}`, ann.id))
+		if m := ann.request(`"type":"publish","channel":"chat:den","class":"fleeting","key":"typing","data":{"on":true}`); m["type"] != "reply" {
+			t.Fatal(m)
+		}
+		if m := ann.request(`"type":"unsubscribe","channel":"chat:den"`); m["type"] != "reply" {
+			t.Fatal(m)
+		}
+	}
+}

@@ -104,6 +104,9 @@ func (d *doorman) tell(m bus.Member, here bool) {
 }
 
 func (d *doorman) ask(k toldKey, one *telling) {
+	if one.tries > 0 {
+		one.command.Age = 1 // it is not the first time
+	}
 	d.desk.Ask(one.command, func(_ channel.Reply, err error) { d.asked(k, one, err) })
 }
 

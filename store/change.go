@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/sha1"
 	"fmt"
 
 	"carillon/channel"
@@ -42,4 +43,29 @@ func (d *Identity) InspectClaim(service string, shard int) error {
 		return fmt.Errorf("claim of %q: shard %d is not one of 0 to %d", service, shard, d.Shards-1)
 	}
 	return nil
+}
+
+// Sums are the hashes of a change. Who asks for a Commit computes them, for all others wait where it is made true.
+type Sums struct {
+	Key    IDKey             // of the command's id, if it has one
+	Body   [sha1.Size]byte   // of that command
+	Events [][sha1.Size]byte // of the bodies of Logged ones; nothing for the others
+}
+
+// SumUp computes the hashes of changes.
+func (d *Identity) SumUp(cs []journal.Change) []Sums {
+	all := make([]Sums, len(cs))
+	for i := range cs {
+		c, to := &cs[i], &all[i]
+		if c.Command.ID != "" {
+			to.Key, to.Body = d.Key(c.Channel, c.Command.User, c.Command.ID), channel.BodyHash(c.Command.Body)
+		}
+		to.Events = make([][sha1.Size]byte, len(c.Events))
+		for j := range c.Events {
+			if e := &c.Events[j]; e.Class == channel.Logged {
+				to.Events[j] = channel.BodyHash(e.Body)
+			}
+		}
+	}
+	return all
 }

@@ -34,6 +34,7 @@ type Seen struct {
 	commands []channel.Command
 	asked    []IDKey // of each command with an id
 	keys     []IDKey
+	again    map[IDKey]bool // may have come before
 	found    map[IDKey]*Answered
 }
 
@@ -50,12 +51,21 @@ func NewSeen(d *Identity, cs []channel.Command) *Seen {
 			s.found[k] = nil
 			s.keys = append(s.keys, k)
 		}
+		if cs[i].Age > 0 {
+			if s.again == nil {
+				s.again = make(map[IDKey]bool)
+			}
+			s.again[k] = true
+		}
 	}
 	return s
 }
 
 // Keys are what is to be looked up.
 func (s *Seen) Keys() []IDKey { return s.keys }
+
+// Again tells whether a key may have come before, by what its commands say of their age.
+func (s *Seen) Again(k IDKey) bool { return s.again[k] }
 
 // Found takes what a key got.
 func (s *Seen) Found(k IDKey, a *Answered) { s.found[k] = a }

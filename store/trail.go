@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"carillon/channel"
 	"carillon/journal"
@@ -77,20 +78,23 @@ func Moved(trails []ShardTrail, after []journal.Mark) (moved []ShardTrail, err e
 // Steps reads the rows of a trail after After, by number, and gives at most max steps. Rows from before limit (ms) count as
 // gone, whether they are or not: then, and if there is none, it is journal.ErrTrimmed.
 func (t *ShardTrail) Steps(epoch uint64, rows []StepRow, limit int64, max int) (steps []journal.Step, err error) {
-	next := t.After + 1
+	next, room := t.After+1, 0
+	for i := range rows {
+		room += int(min(rows[i].Last-rows[i].First+1, uint64(len(rows[i].Body))))
+	}
+	steps = make([]journal.Step, 0, min(room, max))
 	for i := range rows {
 		row := &rows[i]
 		if row.First > next || row.MS < limit {
 			return nil, journal.ErrTrimmed
 		}
-		found, err := t.unpack(epoch, row)
-		if err != nil {
+		before := len(steps)
+		if steps, err = t.unpack(steps, epoch, row); err != nil {
 			return nil, fmt.Errorf("steps of %s %d: %w: %w", t.End.Service, t.End.Shard, journal.ErrDamaged, err)
 		}
-		found = found[min(next-row.First, uint64(len(found))):]
-		steps = append(steps, found[:min(len(found), max-len(steps))]...)
-		if len(steps) == max {
-			return steps, nil
+		known := min(next-row.First, uint64(len(steps)-before))
+		if steps = slices.Delete(steps, before, before+int(known)); len(steps) >= max {
+			return steps[:max], nil
 		}
 		next = row.Last + 1
 	}
@@ -100,7 +104,8 @@ func (t *ShardTrail) Steps(epoch uint64, rows []StepRow, limit int64, max int) (
 	return steps, nil
 }
 
-func (t *ShardTrail) unpack(epoch uint64, row *StepRow) (steps []journal.Step, err error) {
+// unpack appends the steps of a row.
+func (t *ShardTrail) unpack(steps []journal.Step, epoch uint64, row *StepRow) ([]journal.Step, error) {
 	r := unpacker{rest: row.Body, epoch: epoch}
 	mark := t.End
 	for mark.Seq = row.First; mark.Seq <= row.Last && !r.bad; mark.Seq++ {

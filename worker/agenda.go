@@ -339,7 +339,9 @@ func (a *agent) drive(now time.Time) {
 			continue
 		}
 		r.asked = true
-		a.l.w.o.Desk.Ask(r.due[0].Command, func(_ channel.Reply, err error) { a.tell(news{lane: ln, err: err}) })
+		c := r.due[0].Command
+		c.Age = 1 // an owner before may have asked it
+		a.l.w.o.Desk.Ask(c, func(_ channel.Reply, err error) { a.tell(news{lane: ln, err: err}) })
 	}
 }
 

@@ -178,9 +178,12 @@ func (l *loop) list(it *item) bool {
 // seen asks the store which of the items were done before; nil: none has an id.
 func (l *loop) seen(some []*item) ([]journal.Known, error) {
 	cs := make([]channel.Command, len(some))
-	ask := false
+	ask, wary := false, time.Now().Before(l.wary)
 	for i, it := range some {
 		cs[i] = it.cmd
+		if wary || it.attempt > 1 || it.doubted {
+			cs[i].Age = max(it.cmd.Age, 1)
+		}
 		ask = ask || it.cmd.ID != ""
 	}
 	if !ask {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -113,9 +114,10 @@ func (h *hall) pair(x *board) {
 }
 
 // BenchmarkChess plays 1,000 games at once through desk, worker and a SQLite file: each move is asked when the one before it
-// is true.
+// is true. Garbage is collected as seldom as in a server at work (cmd/carillon/memory.go).
 func BenchmarkChess(b *testing.B) {
-	const games = 1000
+	const games, garbage = 1000, 400
+	defer debug.SetGCPercent(debug.SetGCPercent(garbage))
 	all := benchGames(b)
 	store, desk := benchStore(b), local.NewDesk()
 	w, err := worker.New(worker.Options{Service: chess.Service(), Stage: store, Agenda: store, Pulse: store, Desk: desk, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})

@@ -36,6 +36,10 @@ func (l *loop) settle(b *batch) error {
 	if errors.Is(b.err, journal.ErrFenced) || errors.Is(b.err, journal.ErrClosed) {
 		return b.err // whoever has the shard next is handed what is not answered
 	}
+	if errors.Is(b.err, journal.ErrRepeated) {
+		l.waiting = slices.Concat(l.repeated(b), l.retract(b), l.waiting)
+		return nil
+	}
 	if l.fails == 0 || len(b.changes) > 0 {
 		l.w.log.Warn("a commit failed", "shard", l.shard.Number(), "changes", len(b.changes), "cause", b.err)
 	}
@@ -167,6 +171,20 @@ func (l *loop) stale(b *batch) {
 	back := l.doubt(part)
 	l.waiting = append(append(append(make([]*item, 0, len(back)+len(behind)+len(l.waiting)), back...), behind...), l.waiting...)
 	l.rest()
+}
+
+// repeated gives the items of a batch of which nothing was written, because one of them had come before without saying so: now
+// each is looked up.
+func (l *loop) repeated(b *batch) (back []*item) {
+	l.wary = time.Now().Add(waryFor)
+	for _, it := range b.items {
+		if it.tries++; it.tries > maxTries {
+			l.answer(it, channel.Reply{}, journal.ErrUnconfirmed)
+			continue
+		}
+		back = append(back, it)
+	}
+	return back
 }
 
 // doubt gives the items of a batch that can be done again: the store tells those that were done after all by their id.

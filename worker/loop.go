@@ -19,6 +19,7 @@ const (
 	maxTries = 3                      // of a command whose commit is in doubt, or for which the store cannot be read
 	minPause = 20 * time.Millisecond  // before the store is tried again; doubles
 	maxPause = 500 * time.Millisecond // see minPause
+	waryFor  = 10 * time.Second       // after a command was not what it said
 	tickMin  = 100 * time.Millisecond // between two looks for idle machines
 )
 
@@ -59,6 +60,7 @@ type health struct {
 	until time.Time // nothing is prepared before; zero: at once
 	fails int       // of the store, one after the other
 	sent  time.Time // when the commit in flight was sent off
+	wary  time.Time // until then no command is believed to come for the first time
 }
 
 // lines join the loop to those who work for it.

@@ -47,7 +47,7 @@ func TestOverPostgres(t *testing.T) {
 	promises := []promise{
 		{"commands", TestCommands}, {"duplicates", TestDuplicates}, {"snapshots", TestSnapshots}, {"grant and erase", TestGrantAndErase},
 		{"unconfirmed", TestUnconfirmed}, {"same stamps", TestSameStamps}, {"zombie", TestZombie}, {"take over", TestTakeOver},
-		{"timers", TestTimers}, {"sends", TestSends}, {"send noted", TestSendNoted}, {"crash points", TestCrashPoints},
+		{"repeated", TestRepeated}, {"timers", TestTimers}, {"sends", TestSends}, {"send noted", TestSendNoted}, {"crash points", TestCrashPoints},
 	}
 	if os.Getenv("CARILLON_LONG") != "" {
 		promises = append(promises, promise{"storm", TestStorm}, promise{"questions", TestQuestions}, promise{"passivation", TestPassivation},

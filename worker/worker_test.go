@@ -109,6 +109,56 @@ func TestStorm(t *testing.T) {
 	}
 }
 
+// TestRepeated: commands that come again without saying so, to a process that has not seen them, are answered as they were; what
+// comes with them is done once.
+func TestRepeated(t *testing.T) {
+	where := database(t)
+	if where == "" {
+		where = t.TempDir()
+	}
+	open := func() (*world, truth) {
+		s, err := openTruth(where)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return openOn(t, s, nil), s
+	}
+	x, s := open()
+	const n, count = channel.Name("tally:again"), 20
+	var first [count]channel.Reply
+	for i := range first {
+		var err error
+		if first[i], err = x.ask(n, fmt.Sprint(i), inc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x.stop()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	x, _ = open()
+	var old, fresh, plain []<-chan answer
+	for i := range first {
+		plain = append(plain, x.post(channel.Command{Channel: n, User: "ann", Body: []byte(inc)}))
+		old = append(old, x.post(channel.Command{ID: fmt.Sprint(i), Channel: n, User: "ann", Body: []byte(inc)}))
+		fresh = append(fresh, x.post(channel.Command{ID: fmt.Sprint("fresh", i), Channel: n, User: "ann", Body: []byte(inc)}))
+	}
+	for i := range first {
+		if r, err := x.wait(old[i]); err != nil || r.At != first[i].At || !bytes.Equal(r.Body, first[i].Body) {
+			t.Errorf("command %d was answered %+v, and again %+v, %v", i, first[i], r, err)
+		}
+		for _, got := range []<-chan answer{fresh[i], plain[i]} {
+			if r, err := x.wait(got); err != nil || r.Code != 0 {
+				t.Errorf("beside a command that comes again: %+v, %v", r, err)
+			}
+		}
+	}
+	if sum, _ := x.sum(n); sum != 3*count {
+		t.Errorf("the sum is %d, not %d", sum, 3*count)
+	}
+	x.replays(n)
+}
+
 // TestQuestions: a question sees all before it, names the head it saw, changes nothing and is not kept.
 func TestQuestions(t *testing.T) {
 	x := open(t, nil)

@@ -192,7 +192,9 @@ func (g *game) side(user string) (rules.Color, bool) {
 func (g *game) hear(m *message, from channel.Name, now int64) app.Outcome {
 	switch k := kindOf(from); {
 	case m.Type == "create" && (k == ofLobby || k == ofPlayer || k == ofGame):
-		return g.create(m, now)
+		return g.create(m, from, now)
+	case m.Type == "began" && k == ofGame:
+		return g.began(from)
 	case m.Type == "rated" && k == ofPlayer:
 		return g.rated(m, from)
 	case m.Type == "crowded" && k == ofPlayer:
@@ -201,8 +203,8 @@ func (g *game) hear(m *message, from channel.Name, now int64) app.Outcome {
 	return fromElsewhere()
 }
 
-// create begins the game and tells both players.
-func (g *game) create(m *message, now int64) app.Outcome {
+// create begins the game and tells both players, and the game that this is the rematch of.
+func (g *game) create(m *message, from channel.Name, now int64) app.Outcome {
 	switch {
 	case g.phase != unborn:
 		return answer(nil)
@@ -228,6 +230,9 @@ func (g *game) create(m *message, now int64) app.Outcome {
 		}
 		begun := message{Type: "game", To: g.agreed.players[c].User, White: m.White, Black: m.Black, offer: m.offer}
 		o.Sends = append(o.Sends, begun.to(Player(begun.To)))
+	}
+	if kindOf(from) == ofGame {
+		o.Sends = append(o.Sends, (&message{Type: "began"}).to(from))
 	}
 	return o
 }

@@ -3,6 +3,7 @@ package chess
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -500,7 +501,19 @@ func TestRematch(t *testing.T) {
 	w.must(Exists, "ann", n, `{"type":"rematch_offer"}`)
 	w.must(0, "bob", n, `{"type":"rematch_decline"}`)
 	w.must(0, "ann", n, `{"type":"rematch_offer"}`)
-	next := channel.Name(field(string(w.must(0, "bob", n, `{"type":"rematch_offer"}`).Reply), "game").(string))
+	accept := channel.Command{Channel: n, User: "bob", Body: []byte(`{"type":"rematch_offer"}`)}
+	next := channel.Name(field(string(w.one(accept).Reply), "game").(string))
+	if s := string(w.one(channel.Command{Channel: n, User: "eve", Body: []byte(`{"type":"state"}`)}).Reply); strings.Contains(s, "rematch") {
+		t.Errorf("the rematch is in the state before it has begun: %s", s)
+	}
+	w.must(Exists, "bob", n, `{"type":"rematch_accept"}`) // and all that was sent is delivered
+	told := slices.IndexFunc(w.said, func(s said) bool { return s.channel == n && strings.Contains(string(s.record.Body), "accepted") })
+	if started := slices.IndexFunc(w.said, func(s said) bool { return s.channel == next }); started < 0 || told < started {
+		t.Errorf("the rematch is told of as record %d and begins as record %d", told, started)
+	}
+	if s := string(w.must(0, "eve", n, `{"type":"state"}`).Reply); field(s, "rematch") != string(next) || len(field(s, "offers").(map[string]any)) != 0 {
+		t.Errorf("the state is %s", s)
+	}
 	g := w.game(next)
 	if p := g.agreed.players; p[0].User != "bob" || p[1].User != "ann" || points(p[0].Standing.Rating) != 1741 || !g.agreed.rated {
 		t.Errorf("the rematch is %+v", g.agreed)

@@ -136,7 +136,8 @@ func (g *game) moreTime(k *call, side rules.Color) app.Outcome {
 	return g.told(k.now, channel.Record{Body: g.clocks(o, k.now).End()}, g.summary(k.now))
 }
 
-// rematch begins the same game again with the colors swapped, once both want it.
+// rematch begins the same game again with the colors swapped, once both want it. It is told of when the new game says that
+// it has begun, so that whoever goes there finds it; an offer beside a name is an agreement that waits for this.
 func (g *game) rematch(k *call, side rules.Color) app.Outcome {
 	theirs := g.offers[playingAgain] == of(side.Other())
 	switch v := verb(k.Type); {
@@ -159,7 +160,6 @@ func (g *game) rematch(k *call, side rules.Color) app.Outcome {
 		g.limits[side].offers++
 		return g.told(k.now, channel.Record{Body: g.offered("rematch", side, "offered").End()})
 	}
-	g.offers[playingAgain] = nobodys
 	g.again = newID(k.seed, 0)
 	white, black := g.nowadays(rules.Black), g.nowadays(rules.White)
 	next := message{
@@ -167,12 +167,21 @@ func (g *game) rematch(k *call, side rules.Color) app.Outcome {
 			Base: g.agreed.control.base, Inc: g.agreed.control.inc, Rated: g.agreed.rated, Delay: g.agreed.delay / second, FEN: g.agreed.fen,
 		},
 	}
-	name := string(Game(g.again))
 	return app.Outcome{
-		Reply:  app.NewObject(64).Text("game", name).End(),
-		Events: []channel.Record{{Body: g.offered("rematch", side, "accepted").Text("game", name).End()}},
-		Sends:  []channel.Command{next.to(Game(g.again))},
+		Reply: app.NewObject(64).Text("game", string(Game(g.again))).End(),
+		Sends: []channel.Command{next.to(Game(g.again))},
 	}
+}
+
+// began hears that the rematch has begun.
+func (g *game) began(from channel.Name) app.Outcome {
+	by := g.offers[playingAgain]
+	if g.again == "" || from != Game(g.again) || by == nobodys {
+		return answer(nil)
+	}
+	g.offers[playingAgain] = nobodys
+	accepted := g.offered("rematch", rules.Color(by-1).Other(), "accepted").Text("game", string(from))
+	return app.Outcome{Events: []channel.Record{{Body: accepted.End()}}}
 }
 
 // nowadays is a player as this game left him.

@@ -117,7 +117,7 @@ func (g *game) state(now int64) []byte {
 	o = g.movesTo(o, r)
 	o = o.Open("offers")
 	for i, f := range g.offers {
-		if f != nobodys {
+		if f != nobodys && (i != playingAgain || g.again == "") {
 			o = o.Text([topics]string{"draw", "takeback", "rematch"}[i], f.String())
 		}
 	}
@@ -129,7 +129,7 @@ func (g *game) state(now int64) []byte {
 		}
 	}
 	o = o.Close('}')
-	if g.again != "" {
+	if g.again != "" && g.offers[playingAgain] == nobodys {
 		o = o.Text("rematch", string(Game(g.again)))
 	}
 	return o.End()

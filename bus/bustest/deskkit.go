@@ -118,8 +118,10 @@ func within[T any](t *testing.T, c <-chan T, what string) (v T) {
 	return v
 }
 
+// order is command i; some of them say that they come again.
 func order(n channel.Name, i int) channel.Command {
-	return channel.Command{ID: fmt.Sprintf("id%d", i), Channel: n, User: "ann", Origin: 7, Age: time.Second, Body: fmt.Appendf(nil, "%d", i)}
+	age := time.Duration(max(i, 0)%3) * time.Second
+	return channel.Command{ID: fmt.Sprintf("id%d", i), Channel: n, User: "ann", Origin: 7, Age: age, Body: fmt.Appendf(nil, "%d", i)}
 }
 
 // inShard gives a channel of this shard.

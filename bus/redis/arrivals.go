@@ -91,7 +91,7 @@ func (f *Feed) receive(m *rueidis.PubSubMessage) {
 		f.count.bad.Add(1)
 		return
 	}
-	rs, err := backbone.ParseRecords([]byte(m.Message))
+	rs, err := backbone.ParseRecords(m.Message, s.name)
 	for i := range rs {
 		if rs[i].Channel != s.name {
 			err = backbone.ErrForm

@@ -49,9 +49,9 @@ type DeskOptions struct {
 	Log    *slog.Logger // nil: silent
 }
 
-// Desk is the bus.Desk of many nodes over one Redis. Commands wait in a stream for each shard, of which a lease names the
-// owner; answers come back to the inbox of the desk that asked. What is lost on the way ends in bus.ErrUnanswered: the
-// store answers the same id again. Use NewDesk, and Close it when nobody asks any more.
+// Desk is the bus.Desk of many nodes over one Redis. A lease names the owner of each shard. Commands wait in a stream for it, and
+// answers come back to the inbox of the desk that asked; where the owner is this very desk they need neither. What is lost on
+// the way ends in bus.ErrUnanswered: the store answers the same id again. Use NewDesk, and Close it when nobody asks any more.
 type Desk struct {
 	b       *backbone.Backbone
 	log     *slog.Logger

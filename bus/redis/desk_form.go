@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"carillon/bus"
@@ -20,7 +21,7 @@ import (
 //	id, user      2 for the length, then the bytes
 //	body     the rest
 //
-// Time, Head, Lost and Seed do not travel: the worker stamps them. Trip travels beside the form, see formTrip. The form of
+// Time, Head, Lost and Seed do not travel: the worker stamps them. Trip travels beside the form, see formBeside. The form of
 // an answer:
 //
 //	length   4  of everything behind it
@@ -75,21 +76,28 @@ func appendAsk(dst []byte, a *asked) []byte {
 	return append(dst, c.Body...)
 }
 
-// formTrip is the trip of a command as it lies beside its form: whole ms in decimal, "" where it is not known.
-func formTrip(d time.Duration) string {
-	if d < time.Millisecond {
-		return ""
+// formBeside is what lies beside the form of a command: its trip in whole ms, and how often it was handed out before it came into
+// the stream. Of a trip that is not known, and of no attempts, nothing is said.
+func formBeside(trip time.Duration, tries int) (s string) {
+	if trip >= time.Millisecond {
+		s = decimal(trip.Milliseconds())
 	}
-	return decimal(d.Milliseconds())
+	if tries > 0 {
+		s += " " + decimal(tries)
+	}
+	return s
 }
 
-// parseTrip reads it; what cannot be read is not known.
-func parseTrip(s string) time.Duration {
-	ms, err := strconv.ParseUint(s, 10, 32)
-	if err != nil {
-		return 0
+// parseBeside reads it; what cannot be read is not known.
+func parseBeside(s string) (trip time.Duration, tries int) {
+	ms, attempts, _ := strings.Cut(s, " ")
+	if n, err := strconv.ParseUint(ms, 10, 32); err == nil {
+		trip = time.Duration(n) * time.Millisecond
 	}
-	return time.Duration(ms) * time.Millisecond
+	if n, err := strconv.ParseUint(attempts, 10, 16); err == nil {
+		tries = int(n)
+	}
+	return trip, tries
 }
 
 // fits tells whether a command has a form: its parts are not longer than their lengths can say.

@@ -176,9 +176,18 @@ func (c *child) await(what string) {
 	}
 }
 
+// signal sends one. A process that is to halt, or to die, does nothing any more when it returns.
 func (c *child) signal(s syscall.Signal) {
 	if err := c.proc.Signal(s); err != nil {
 		c.t.Fatal(err)
+	}
+	for s == syscall.SIGSTOP || s == syscall.SIGKILL {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.proc.Pid))
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		if err != nil || rest == "" || strings.Contains("TtZX", rest[:1]) {
+			return // also where there is no such file
+		}
+		<-time.After(time.Millisecond)
 	}
 }
 

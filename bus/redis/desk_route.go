@@ -27,7 +27,9 @@ type route struct {
 	lanes   []*lane // by shard; nil: nobody serves, as far as is known
 	known   time.Time
 	looking bool
-	parked  []*ask // wait until it is known who serves
+	parked  []*ask           // wait until it is known who serves
+	here    map[int]*holding // shards that this desk has
+	shards  int              // of the service, by those
 }
 
 // lane takes asks to one shard, in order and one batch at a time: while a batch is under way the next one gathers.
@@ -76,12 +78,19 @@ func (d *Desk) route(service string) *route {
 func (r *route) idle() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !r.looking && len(r.parked) == 0 && time.Since(r.known) > routeStale
+	return !r.looking && len(r.parked) == 0 && len(r.here) == 0 && time.Since(r.known) > routeStale
 }
 
 // put queues an ask for its shard, or until it is known who serves.
 func (r *route) put(a *ask) {
 	r.mu.Lock()
+	if taken, err := r.hand(a); taken {
+		r.mu.Unlock()
+		if err != nil {
+			r.d.asks.end(a.number, channel.Reply{}, err)
+		}
+		return
+	}
 	age := time.Since(r.known)
 	look := !r.looking && (r.lanes == nil || age >= routeFresh)
 	r.looking = r.looking || look
@@ -103,6 +112,7 @@ func (r *route) put(a *ask) {
 
 // queue gives an ask to its lane and returns it if it has to be started; mu is held.
 func (r *route) queue(a *ask) (start *lane) {
+	r.d.asks.goesFar(a)
 	l := r.lanes[a.command.Channel.Shard(len(r.lanes))]
 	l.queue = append(l.queue, a)
 	if l.busy {
@@ -159,10 +169,14 @@ func (r *route) learn(shards int, at time.Time) {
 	}
 }
 
-// fail ends asks that did not come to Redis.
+// fail ends asks that did not come to Redis. Of those that an owner had in hand before the outcome is not known.
 func (d *Desk) fail(as []*ask, err error) {
 	for _, a := range as {
-		d.asks.end(a.number, channel.Reply{}, err)
+		outcome := err
+		if a.tries > 0 {
+			outcome = bus.ErrUnanswered
+		}
+		d.asks.end(a.number, channel.Reply{}, outcome)
 	}
 }
 
@@ -224,7 +238,7 @@ func (l *lane) send(batch []*ask) bool {
 		c := a.command
 		c.Waited += time.Since(a.since)
 		form := appendAsk(make([]byte, 0, leastAsk+len(d.id)+len(c.Channel)+len(c.ID)+len(c.User)+len(c.Body)), &asked{inbox: d.id, ask: a.number, command: c})
-		args = append(args, rueidis.BinaryString(form), formTrip(c.Trip))
+		args = append(args, rueidis.BinaryString(form), formBeside(c.Trip, a.tries))
 	}
 	took, err := d.run(ctx, d.scripts.ask, []string{l.keys.stream, l.keys.state}, args).AsInt64()
 	if l.doubt = err != nil; err != nil {

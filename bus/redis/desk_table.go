@@ -18,7 +18,9 @@ type ask struct {
 	command channel.Command
 	done    func(channel.Reply, error)
 	since   time.Time
-	sent    bool // perhaps it is in Redis
+	sent    bool // perhaps it is in Redis, or with an owner here
+	far     bool // it goes through the stream of its shard
+	tries   int  // how often an owner here had it without an answer
 
 	prev, next *ask // in asks, by age
 }
@@ -27,6 +29,7 @@ type ask struct {
 type asks struct {
 	mu       sync.Mutex
 	byNumber map[uint64]*ask
+	far      map[channel.Name]int // asks of a channel that go through the stream
 	oldest   *ask
 	newest   *ask
 	last     uint64
@@ -86,6 +89,7 @@ func (t *asks) count(err error) {
 
 func (t *asks) init() {
 	t.byNumber = make(map[uint64]*ask)
+	t.far = make(map[channel.Name]int)
 	t.last = rand.Uint64() >> 1 // an answer to somebody else fits nothing here
 }
 
@@ -114,7 +118,24 @@ func (t *asks) enter(c channel.Command, done func(channel.Reply, error)) (*ask, 
 	return a, nil
 }
 
-// sending leaves of a batch what still waits, and notes that it may come to Redis.
+// goesFar notes that an ask goes through the stream.
+func (t *asks) goesFar(a *ask) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byNumber[a.number] == a && !a.far {
+		a.far = true
+		t.far[a.command.Channel]++
+	}
+}
+
+// anyFar tells whether something of a channel is in the stream, or on its way there.
+func (t *asks) anyFar(n channel.Name) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.far[n] > 0
+}
+
+// sending leaves of a batch what still waits, and notes that it may come to Redis, or to an owner here.
 func (t *asks) sending(batch []*ask) []*ask {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -152,6 +173,11 @@ func (t *asks) end(number uint64, r channel.Reply, err error) {
 func (t *asks) remove(a *ask) {
 	delete(t.byNumber, a.number)
 	t.sends(a)
+	if n := a.command.Channel; a.far {
+		if t.far[n]--; t.far[n] == 0 {
+			delete(t.far, n)
+		}
+	}
 	if a.prev == nil {
 		t.oldest = a.next
 	} else {

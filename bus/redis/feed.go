@@ -158,15 +158,23 @@ func (f *Feed) hand(l *line, rs []channel.Record) {
 	}
 }
 
-// drop counts what is carried no further. The nodes hear of it with the next heartbeat, if it can be looked up.
+// drop counts records that are carried no further.
 func (f *Feed) drop(rs []channel.Record) {
+	var fleeting uint64
 	for i := range rs {
 		if rs[i].Class == channel.Fleeting {
-			f.count.fleeting.Add(1)
-		} else {
-			f.count.dropped.Add(1)
-			f.count.owed.Store(true)
+			fleeting++
 		}
+	}
+	f.dropped(fleeting, uint64(len(rs))-fleeting)
+}
+
+// dropped counts the same. The nodes hear with the next heartbeat of what can be looked up.
+func (f *Feed) dropped(fleeting, others uint64) {
+	f.count.fleeting.Add(fleeting)
+	if others > 0 {
+		f.count.dropped.Add(others)
+		f.count.owed.Store(true)
 	}
 }
 

@@ -238,9 +238,17 @@ func (t *tenure) live(ctx context.Context, until time.Time) {
 	var crew sync.WaitGroup
 	crew.Go(func() { h.hear(aside) })
 	crew.Go(func() { t.renew(aside, until) })
+	r := o.d.route(o.service)
+	if r != nil {
+		r.serve(h, o.shards)
+		context.AfterFunc(ctx, h.leave)
+	}
 	_ = o.run(ctx, h)
 	byItself := ctx.Err() == nil
 	t.cancel()
+	if r != nil {
+		r.retire(h)
+	}
 	h.settle(o.d.ctx)
 	end()
 	crew.Wait()

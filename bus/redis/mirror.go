@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -21,7 +22,8 @@ const MirrorLasts = 2 * time.Hour
 const (
 	maxMirrored      = 1 << 14               // records that wait, each the newest of its key
 	maxMirroredBytes = 16 << 20              // of their bodies
-	mirrorBatch      = 256                   // records written together
+	mirrorBatch      = 256                   // records sent together
+	mirrorStep       = 32                    // of them in one step of Redis
 	mirrorGathers    = 50 * time.Millisecond // how long the first of them waits for others
 	mirrorRests      = time.Second           // after Redis did not take them
 )
@@ -69,18 +71,26 @@ func NewMirror(b *backbone.Backbone, log *slog.Logger) *Mirror {
 	return m
 }
 
-// mirrorScript writes a record, unless one of the same or a later revision was written before: 1, or 0. Without a body it
-// deletes. KEYS the record, its revision. ARGV revision, ms to keep, body.
+// mirrorScript writes records, each unless one of the same or a later revision was written before: 1, or 0. Without a body it
+// deletes. KEYS of each the record and its revision. ARGV ms to keep, then of each the revision and the body.
 const mirrorScript = `
-local was = tonumber(redis.call('GET', KEYS[2]) or '0')
-if was >= tonumber(ARGV[1]) then return 0 end
-redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-if ARGV[3] == '' then
-	redis.call('DEL', KEYS[1])
-else
-	redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
+local wrote = {}
+for i = 1, #KEYS, 2 do
+	local rev, body = ARGV[i + 1], ARGV[i + 2]
+	local was = tonumber(redis.call('GET', KEYS[i + 1]) or '0')
+	if was >= tonumber(rev) then
+		wrote[#wrote + 1] = 0
+	else
+		redis.call('SET', KEYS[i + 1], rev, 'PX', ARGV[1])
+		if body == '' then
+			redis.call('DEL', KEYS[i])
+		else
+			redis.call('SET', KEYS[i], body, 'PX', ARGV[1])
+		end
+		wrote[#wrote + 1] = 1
+	end
 end
-return 1`
+return wrote`
 
 // Put has a record mirrored. It only enqueues: of a key the newest counts.
 func (m *Mirror) Put(r channel.Record) {
@@ -159,25 +169,37 @@ func (m *Mirror) take() []channel.Record {
 func (m *Mirror) write(batch []channel.Record) bool {
 	ctx, cancel := context.WithTimeout(m.ctx, backbone.CallTimeout)
 	defer cancel()
-	steps := make([]rueidis.LuaExec, len(batch))
-	for i := range batch {
-		r := &batch[i]
-		steps[i] = rueidis.LuaExec{
-			Keys: []string{m.b.EntryKey("latest", r.Channel, r.Key), m.b.EntryKey("latest-rev", r.Channel, r.Key)},
-			Args: []string{strconv.FormatUint(r.Rev, 10), decimal(MirrorLasts.Milliseconds()), rueidis.BinaryString(r.Body)},
+	together := mirrorStep
+	if m.b.Clustered() {
+		together = 1 // keys of different channels live on different nodes
+	}
+	parts := slices.Collect(slices.Chunk(batch, together))
+	steps := make([]rueidis.LuaExec, len(parts))
+	for i, part := range parts {
+		steps[i].Args = []string{decimal(MirrorLasts.Milliseconds())}
+		for j := range part {
+			r := &part[j]
+			steps[i].Keys = append(steps[i].Keys, m.b.EntryKey("latest", r.Channel, r.Key), m.b.EntryKey("latest-rev", r.Channel, r.Key))
+			steps[i].Args = append(steps[i].Args, strconv.FormatUint(r.Rev, 10), rueidis.BinaryString(r.Body))
 		}
 	}
 	var failed error
 	for i, result := range m.script.ExecMulti(ctx, m.b.Client(), steps...) {
-		switch wrote, err := result.AsInt64(); {
-		case err != nil:
+		wrote, err := result.AsIntSlice()
+		if err == nil && len(wrote) != len(parts[i]) {
+			err = errForm
+		}
+		if err != nil {
 			failed = err
-			m.count.Failed.Add(1)
-			m.again(batch[i])
-		case wrote == 1:
-			m.count.Written.Add(1)
-		default:
-			m.count.Stale.Add(1)
+			m.count.Failed.Add(uint64(len(parts[i])))
+			for _, r := range parts[i] {
+				m.again(r)
+			}
+			continue
+		}
+		for _, n := range wrote {
+			m.count.Written.Add(uint64(n))
+			m.count.Stale.Add(uint64(1 - n))
 		}
 	}
 	if failed != nil {

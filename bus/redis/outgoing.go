@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"carillon/backbone"
@@ -19,6 +20,7 @@ const (
 	payloadBytes   = 256 << 10 // of one message, unless a single record is longer
 	publishAtOnce  = 512       // messages sent together
 	publishedBytes = 4 << 20   // of them
+	roomKept       = 4096      // records that a line keeps room for while nothing is on its way
 )
 
 // outgoing is the queue of one line.
@@ -36,6 +38,7 @@ func newOutgoing() *outgoing { return &outgoing{ready: make(chan struct{}, 1)} }
 // put queues records and returns those for which there is no room.
 func (o *outgoing) put(rs []channel.Record) (refused []channel.Record) {
 	o.mu.Lock()
+	o.records = slices.Grow(o.records, min(len(rs), MaxCarried))
 	for i := range rs {
 		size, most := recordBytes+len(rs[i].Body), 1
 		if rs[i].Class == channel.Fleeting {
@@ -56,11 +59,11 @@ func (o *outgoing) put(rs []channel.Record) (refused []channel.Record) {
 	return refused
 }
 
-// all takes everything out; open is false once the queue is closed.
-func (o *outgoing) all() (rs []channel.Record, open bool) {
+// all takes everything out; what comes next is put into room, which is empty. open is false once the queue is closed.
+func (o *outgoing) all(room []channel.Record) (rs []channel.Record, open bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	rs, o.records, o.bytes = o.records, nil, 0
+	rs, o.records, o.bytes = o.records, room, 0
 	return rs, !o.closed
 }
 
@@ -77,9 +80,11 @@ func (o *outgoing) close() {
 // send is the goroutine that publishes what is carried on a line. While one lot is on its way the next gathers, so that
 // under load many records share a message, and an idle line delays nothing.
 func (l *line) send() {
+	var room []channel.Record
+	var p packer
 	for range l.out.ready {
-		rs, open := l.out.all()
-		for messages := pack(rs); len(messages) > 0; {
+		rs, open := l.out.all(room)
+		for messages := p.pack(rs); len(messages) > 0; {
 			n, bytes := 0, 0
 			for n < len(messages) && n < publishAtOnce && bytes < publishedBytes {
 				bytes += len(messages[n].body)
@@ -91,32 +96,62 @@ func (l *line) send() {
 		if !open {
 			return
 		}
+		clear(rs)
+		if room = rs[:0]; cap(room) > roomKept {
+			room, p = nil, packer{}
+		}
 	}
 }
 
 // message is what is published at once on one subject.
 type message struct {
-	channel channel.Name
-	body    []byte
-	records []channel.Record // in it
+	channel  channel.Name
+	body     []byte
+	size     int    // of body
+	records  uint64 // in it
+	fleeting uint64 // of them
 }
 
-// pack puts the records of each channel together, in their order.
-func pack(rs []channel.Record) (messages []message) {
-	open := make(map[channel.Name]int)
+// packer puts records together. It keeps what it worked with for the next lot.
+type packer struct {
+	messages []message
+	open     map[channel.Name]int // the last message of each channel
+	in       []int                // for each record, its message
+}
+
+// pack puts the records of each channel together, in their order. The messages are good until it is called again, their bodies
+// for ever.
+func (p *packer) pack(rs []channel.Record) []message {
+	if p.open == nil {
+		p.open = make(map[channel.Name]int)
+	}
+	clear(p.open)
+	clear(p.messages)
+	p.messages, p.in = p.messages[:0], p.in[:0]
 	for i := range rs {
 		r := &rs[i]
-		at, ok := open[r.Channel]
-		if !ok || len(messages[at].body)+len(r.Body) > payloadBytes {
-			at = len(messages)
-			open[r.Channel] = at
-			messages = append(messages, message{channel: r.Channel})
+		at, ok := p.open[r.Channel]
+		if !ok || p.messages[at].size+len(r.Body) > payloadBytes {
+			at = len(p.messages)
+			p.open[r.Channel] = at
+			p.messages = append(p.messages, message{channel: r.Channel})
 		}
-		m := &messages[at]
-		m.body = backbone.AppendRecord(m.body, r)
-		m.records = append(m.records, *r)
+		m := &p.messages[at]
+		m.size += backbone.RecordSize(r)
+		m.records++
+		if r.Class == channel.Fleeting {
+			m.fleeting++
+		}
+		p.in = append(p.in, at)
 	}
-	return messages
+	for i := range rs {
+		m := &p.messages[p.in[i]]
+		if m.body == nil {
+			m.body = make([]byte, 0, m.size)
+		}
+		m.body = backbone.AppendRecord(m.body, &rs[i])
+	}
+	return p.messages
 }
 
 // publish hands messages to Redis. It is not repeated: whoever missed something looks it up.
@@ -130,10 +165,10 @@ func (l *line) publish(messages []message) {
 	defer cancel()
 	for i, r := range client.DoMulti(ctx, cmds...) {
 		if r.Error() != nil {
-			l.f.drop(messages[i].records)
+			l.f.dropped(messages[i].fleeting, messages[i].records-messages[i].fleeting)
 			continue
 		}
-		l.f.count.carried.Add(uint64(len(messages[i].records)))
+		l.f.count.carried.Add(messages[i].records)
 		l.f.count.messages.Add(1)
 	}
 }

@@ -316,7 +316,7 @@ func (r *Roster) keys(partition int, n channel.Name, node string) []string {
 		return r.b.Key(kind, n)
 	}
 	at := func(kind string) string { return r.b.PartitionKey(kind, partition) }
-	return []string{at("roster"), of("stays"), of("roll"), at("away"), at("own." + node), of("watch"), at("seen")}
+	return []string{at("roster"), of("stays"), of("roll"), at("away"), at("own." + node), of("watch"), at("seen"), of("turn")}
 }
 
 // args are the first of every step on a channel, as stayLua has them.

@@ -83,6 +83,16 @@ func (r *Roster) Versions(ctx context.Context, ns []channel.Name, watched bool) 
 	return all, nil
 }
 
+// Turn is bus.Shared's.
+func (r *Roster) Turn(ctx context.Context, n channel.Name, lasts time.Duration) (wait time.Duration, err error) {
+	k := r.keys(districtOf(n, ""), n, r.node)
+	ms, err := run(ctx, r.b, []step{{r.scripts.turn, []string{k[7]}, []string{r.node, millis(lasts)}}})[0].AsInt64()
+	if err != nil {
+		return 0, fmt.Errorf("whose turn it is in %q: %w", n, err)
+	}
+	return time.Duration(ms) * time.Millisecond, nil
+}
+
 // Unwatch is bus.Shared's.
 func (r *Roster) Unwatch(ctx context.Context, n channel.Name) (last bool, err error) {
 	k := r.keys(districtOf(n, ""), n, r.node)

@@ -16,6 +16,7 @@ import (
 //	             sweep is telling that he is gone. The field "" is the version of the channel.
 //	roll   zset  its users, by name
 //	watch  hash  node -> until when somebody there watches
+//	turn   text  the node that wrote its value a moment ago
 //
 // The channel "" is spread over all partitions, by user, as one such channel each. Of each partition:
 //
@@ -35,13 +36,13 @@ func newScript(text string) *script {
 }
 
 // rosterScripts are the steps that are one for Redis. They are never changed.
-type rosterScripts struct{ tell, shed, claim, end, touch, bury, due, look, version, unwatch *script }
+type rosterScripts struct{ tell, shed, claim, end, touch, bury, due, look, version, turn, unwatch *script }
 
 func newRosterScripts() rosterScripts {
 	return rosterScripts{
 		tell: newScript(stayLua + tellLua), shed: newScript(stayLua + shedLua), claim: newScript(stayLua + claimLua),
 		end: newScript(stayLua + endLua), touch: newScript(touchLua), bury: newScript(buryLua), due: newScript(dueLua),
-		look: newScript(lookLua), version: newScript(versionLua), unwatch: newScript(unwatchLua),
+		look: newScript(lookLua), version: newScript(versionLua), turn: newScript(turnLua), unwatch: newScript(unwatchLua),
 	}
 }
 
@@ -320,6 +321,13 @@ if ms > 0 then
   redis.call('PEXPIRE', KEYS[3], ms)
 end
 return redis.call('HGET', KEYS[2], '') or redis.call('HGET', KEYS[1], 'gen') or '0'`
+
+// turnLua gives a turn: 0, or for how many ms it is another's. KEYS turn. ARGV node, ms.
+const turnLua = `
+local who = redis.call('GET', KEYS[1])
+if who and who ~= ARGV[1] then return math.max(1, redis.call('PTTL', KEYS[1])) end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 0`
 
 // unwatchLua takes a mark back; 1 if there is no other. KEYS watch. ARGV node.
 const unwatchLua = `

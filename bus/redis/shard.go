@@ -28,10 +28,15 @@ type holding struct {
 	marks  []streamID         // how far owners before were handed commands
 	bell   chan struct{}
 	turn   chan struct{} // who may read; has room for one
+	owed   bool          // the stream is first; who has the turn has it too
 
 	mu       sync.Mutex
-	after    string // id of the last command handed out
-	more     bool   // there may be further ones without a bell
+	after    string               // id of the last command handed out
+	more     bool                 // there may be further ones without a bell
+	here     []*ask               // handed to us without the stream, and not to the owner yet
+	near     map[channel.Name]int // of those, and of those the owner has, without an answer
+	leaving  bool                 // the run is about to end
+	shutDown bool                 // it has
 	tickets  map[uint64]given
 	last     uint64
 	gone     []string      // ids and sizes of commands that were answered and are still in the stream
@@ -40,6 +45,7 @@ type holding struct {
 
 // given is a command that was handed out.
 type given struct {
+	here  *ask // asked here: all there is to know
 	id    string
 	bytes int
 	inbox string
@@ -49,7 +55,7 @@ type given struct {
 func newHolding(d *Desk, service string, shard int) *holding {
 	return &holding{
 		d: d, number: shard, keys: d.shardKeys(service, shard), token: randomID(), bell: make(chan struct{}, 1), turn: make(chan struct{}, 1),
-		more: true, tickets: make(map[uint64]given),
+		more: true, tickets: make(map[uint64]given), near: make(map[channel.Name]int),
 	}
 }
 
@@ -98,18 +104,16 @@ func (h *holding) Next(ctx context.Context, max int) ([]bus.Asked, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if h.due() {
-			as, err := h.take(ctx, max)
-			if len(as) > 0 {
-				return as, nil
+		as, err := h.some(ctx, max)
+		if len(as) > 0 {
+			return as, nil
+		}
+		if err != nil {
+			h.lose()
+			if ctx.Err() == nil {
+				return nil, bus.ErrClosed
 			}
-			if err != nil {
-				h.lose()
-				if ctx.Err() == nil {
-					return nil, bus.ErrClosed
-				}
-				continue
-			}
+			continue
 		}
 		select {
 		case <-ctx.Done():
@@ -119,6 +123,25 @@ func (h *holding) Next(ctx context.Context, max int) ([]bus.Asked, error) {
 			again.Reset(takeEvery)
 		}
 	}
+}
+
+// some gives what there is: from here, and the next time from the stream first. What was asked here waits for Redis only where
+// it is the stream's turn and there is something in it.
+func (h *holding) some(ctx context.Context, max int) (as []bus.Asked, err error) {
+	owed := h.owed
+	if h.owed = false; !owed {
+		if as = h.takeHere(max); len(as) > 0 {
+			h.owed = true
+			return as, nil
+		}
+	}
+	if h.due() {
+		as, err = h.take(ctx, max)
+	}
+	if owed && err == nil && len(as) < max {
+		as = append(as, h.takeHere(max-len(as))...)
+	}
+	return as, err
 }
 
 // due tells whether there may be something to take, and from here on only what comes later says so again.
@@ -156,10 +179,12 @@ func (h *holding) take(ctx context.Context, max int) ([]bus.Asked, error) {
 	for ; len(lines) >= 3; lines = lines[3:] {
 		id, _ := lines[0].ToString()
 		form, _ := lines[1].ToString()
-		trip, _ := lines[2].ToString()
+		beside, _ := lines[2].ToString()
 		bytes += len(form)
 		if a, ok := h.give(id, form, now); ok {
-			a.Command.Trip = parseTrip(trip)
+			trip, tries := parseBeside(beside)
+			a.Command.Trip = trip
+			a.Attempt += tries
 			as = append(as, a)
 		}
 	}
@@ -198,7 +223,8 @@ func (h *holding) give(id, form string, now time.Time) (bus.Asked, bool) {
 // Answer is bus.Shard's. It only enqueues: the answers go out at once, and the commands are removed until Redis has done it
 // or the tenure ends. It works also after the tenure, for an answer stays true.
 func (h *holding) Answer(as []bus.Answered) error {
-	messages := make(map[string][]byte, 1)
+	var messages map[string][]byte
+	var here []reply
 	h.mu.Lock()
 	for i := range as {
 		g, known := h.tickets[as[i].Ticket]
@@ -206,10 +232,18 @@ func (h *holding) Answer(as []bus.Answered) error {
 			continue
 		}
 		delete(h.tickets, as[i].Ticket)
-		h.gone = append(h.gone, g.id, decimal(g.bytes))
 		a := answer{ask: g.ask, fault: h.d.faultOf(as[i].Err), reply: as[i].Reply}
 		if len(a.reply.Body) > maxBody {
 			a.fault, a.reply = unnamed+"the reply is too long", channel.Reply{ID: a.reply.ID}
+		}
+		if g.here != nil {
+			h.settled(g.here)
+			here = append(here, reply{g.here.number, a.reply, h.d.errorOf(a.fault)})
+			continue
+		}
+		h.gone = append(h.gone, g.id, decimal(g.bytes))
+		if messages == nil {
+			messages = make(map[string][]byte, 1)
 		}
 		m := messages[g.inbox]
 		if m == nil {
@@ -218,6 +252,7 @@ func (h *holding) Answer(as []bus.Answered) error {
 		messages[g.inbox] = appendAnswer(m, &a)
 	}
 	h.mu.Unlock()
+	h.d.answer(here)
 	for inbox, m := range messages {
 		h.d.mail(inbox, m)
 	}

@@ -78,6 +78,7 @@ type watch struct {
 	watchers int       // subscriptions
 	waiting  []func()  // those that wait for the value to be there
 	written  time.Time // when it last was
+	rests    time.Time // until then it is another node's turn to write
 	changes  int       // since then
 	queued   bool      // it is in changed
 	stale    bool      // written is not what was last asked for: it failed

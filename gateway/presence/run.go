@@ -65,7 +65,7 @@ func (k *Keeper) due(now time.Time, first bool, every time.Duration, why string)
 	rest := k.changed[:0]
 	for _, w := range k.changed {
 		age := now.Sub(w.written)
-		ripe := len(w.waiting) > 0 || !first && age >= every
+		ripe := len(w.waiting) > 0 || !first && age >= every && !now.Before(w.rests)
 		if ripe && len(due) < updateMost {
 			w.queued = false
 			due = append(due, w)
@@ -112,6 +112,12 @@ func (k *Keeper) flush(due []*watch) {
 
 // update writes the value of a channel, unless it is the one that was written last. The error is that of the roster.
 func (k *Keeper) update(w *watch, stale bool) error {
+	if mine, err := k.turn(w, stale); err != nil {
+		k.wrote(w, err)
+		return err
+	} else if !mine {
+		return nil
+	}
 	v, version, err := k.read(w)
 	if err != nil {
 		k.wrote(w, err)

@@ -50,6 +50,30 @@ func (k *Keeper) errand(n channel.Name) *watch {
 	return w
 }
 
+// turn tells whether a value may be written now: of several nodes that would, one does so in an interval, and what it reads
+// is the others' news too. Whoever waits for a value here does not wait for that.
+func (k *Keeper) turn(w *watch, stale bool) (mine bool, err error) {
+	k.mu.Lock()
+	urgent := len(w.waiting) > 0
+	k.mu.Unlock()
+	if k.o.Shared == nil || urgent {
+		return true, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	wait, err := k.o.Shared.Turn(ctx, w.channel, Interval)
+	if err != nil || wait == 0 {
+		return err == nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	w.rests, w.stale = time.Now().Add(wait), stale
+	if !k.closed {
+		k.queue(w)
+	}
+	return false, nil
+}
+
 // read asks who is in a channel. Of a Shared roster it makes sure before that changes from now on are told.
 func (k *Keeper) read(w *watch) (v Value, version uint64, err error) {
 	if k.o.Shared == nil {

@@ -284,6 +284,42 @@ func TestSameAgain(t *testing.T) {
 	w.j.awaits(t, soon, "a:x", []string{"ann"})
 }
 
+// TestOneWritesInASecond: nodes that all have news of a channel write its value in turn, and the last one writes what is true.
+func TestOneWritesInASecond(t *testing.T) {
+	t.Parallel()
+	w := share(t, 3, redis.RosterOptions{})
+	for _, n := range w.nodes {
+		n.watch(t, "a:x")
+	}
+	w.j.awaits(t, patience, "a:x", []string{})
+	began := time.Now()
+	var want []string
+	for i := range 90 { // the list stays one of names
+		user := fmt.Sprintf("u%02d", i)
+		want = append(want, user)
+		w.nodes[i%3].keeper.Enter(in("a:x", user, uint64(i+1)))
+		<-time.After(50 * time.Millisecond)
+	}
+	w.j.awaits(t, soon, "a:x", want)
+	w.j.mu.Lock()
+	defer w.j.mu.Unlock()
+	var last time.Time
+	counted := 0
+	for _, one := range w.j.writes {
+		if one.at.Before(began) {
+			continue
+		}
+		if gap := one.at.Sub(last); counted > 0 && gap < presence.Interval*9/10 {
+			t.Errorf("node %d writes %v after the one before", one.node, gap)
+		}
+		last = one.at
+		counted++
+	}
+	if counted < 4 {
+		t.Errorf("%d writes in %v", counted, time.Since(began))
+	}
+}
+
 // TestDeletionOvertakes: a node deletes a value because nobody watches; somebody elsewhere begins to, and what he was written
 // is deleted.
 func TestDeletionOvertakes(t *testing.T) {

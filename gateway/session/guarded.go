@@ -128,7 +128,7 @@ func (s *Session) signals(n channel.Name) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.find(n)
-	return b != nil && b.state == subLive && b.rights.Has(channel.Signal)
+	return b != nil && b.rights.Has(channel.Signal)
 }
 
 // writes answers a publish that the channel's policy does not take from clients.

@@ -131,7 +131,7 @@ func (s *Session) presence(r *wire.Request) {
 		s.whereabouts(r)
 		return
 	}
-	if !s.may(auth.Presence, r) || !s.keepsPresence(r.Channel, r.ID) || !s.begin(r.ID) {
+	if !s.may(auth.Presence, r) || !s.keepsPresence(r.Channel, r.ID) || !s.begin(r) {
 		return
 	}
 	id, n, after, limit := r.ID, r.Channel, r.After, r.Limit

@@ -12,7 +12,7 @@ import (
 
 // publish hands a record on; the reply says what its acknowledgement is worth.
 func (s *Session) publish(r *wire.Request) {
-	if !s.may(auth.Publish, r) || !s.writes(r) || !s.fits(r) || !s.begin(r.ID) {
+	if !s.may(auth.Publish, r) || !s.writes(r) || !s.fits(r) || !s.begin(r) {
 		return
 	}
 	id := r.ID
@@ -47,7 +47,7 @@ func (s *Session) fits(r *wire.Request) bool {
 
 // command asks a service.
 func (s *Session) command(r *wire.Request) {
-	if !s.may(auth.Command, r) || !s.fits(r) || !s.begin(r.ID) {
+	if !s.may(auth.Command, r) || !s.fits(r) || !s.begin(r) {
 		return
 	}
 	id, trip := r.ID, s.measured()
@@ -70,7 +70,7 @@ func (s *Session) keeps(r *wire.Request) bool {
 
 // history reads a page.
 func (s *Session) history(r *wire.Request) {
-	if !s.may(auth.History, r) || !s.keeps(r) || !s.begin(r.ID) {
+	if !s.may(auth.History, r) || !s.keeps(r) || !s.begin(r) {
 		return
 	}
 	id, n, q := r.ID, r.Channel, Query{After: r.At, Back: r.Back, Limit: r.Limit}

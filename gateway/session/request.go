@@ -107,16 +107,13 @@ func (s *Session) pause(wait time.Duration) bool {
 		s.mu.Unlock()
 		return false
 	}
-	if s.room == nil {
-		s.room = make(chan struct{})
-	}
-	room := s.room
+	changed := s.changes()
 	s.mu.Unlock()
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-room:
+	case <-changed:
 	}
 	return true
 }
@@ -158,6 +155,9 @@ func (s *Session) tooFast(refused limit.Refused, rs []wire.Request, wait time.Du
 // handle does one request. What cannot be answered at once is answered later, by id.
 func (s *Session) handle(r *wire.Request) {
 	s.mu.Lock()
+	if r.Type == wire.ReqPublish || r.Type == wire.ReqCommand { // what follows a subscribe is to reach that subscription
+		s.hold(func() bool { return s.joining(r.Channel) })
+	}
 	phase, busy := s.phase, s.calling(r.ID)
 	s.mu.Unlock()
 	switch {
@@ -246,23 +246,24 @@ func (s *Session) calling(id uint64) bool {
 	return false
 }
 
+// joining tells whether a subscribe of a channel is open; s.mu is held.
+func (s *Session) joining(n channel.Name) bool {
+	for i := range s.calls {
+		if s.calls[i].joins == n {
+			return true
+		}
+	}
+	return false
+}
+
 // begin opens a request. At the bound it waits, and with it the reader, until one of them ends, which all do in time.
-func (s *Session) begin(id uint64) bool {
+func (s *Session) begin(r *wire.Request) bool {
 	s.mu.Lock()
 	settings := s.sv.settings.Load()
-	for len(s.calls) >= settings.MaxInFlight && s.phase == open {
-		if s.room == nil {
-			s.sv.counts.limited("in_flight")
-			s.room = make(chan struct{})
-		}
-		room := s.room
-		s.mu.Unlock()
-		s.reading.Store(false)
-		s.flush()
-		<-room
-		s.Alive() // silence while we did not read is not the client's
-		s.reading.Store(true)
-		s.mu.Lock()
+	full := func() bool { return len(s.calls) >= settings.MaxInFlight }
+	if full() {
+		s.sv.counts.limited("in_flight")
+		s.hold(full)
 	}
 	if s.phase != open {
 		s.mu.Unlock()
@@ -270,7 +271,11 @@ func (s *Session) begin(id uint64) bool {
 	}
 	now := time.Now()
 	first := len(s.calls) == 0
-	s.calls = append(s.calls, call{id: id, since: now.UnixNano()})
+	c := call{id: r.ID, since: now.UnixNano()}
+	if r.Type == wire.ReqSubscribe {
+		c.joins = r.Channel
+	}
+	s.calls = append(s.calls, c)
 	s.mu.Unlock()
 	if first {
 		s.sv.wheel.soon(&s.spoke, now.Add(settings.RequestTimeout))
@@ -304,7 +309,29 @@ func (s *Session) drained() bool {
 	return s.phase == draining && len(s.calls) == 0
 }
 
-// makeRoom lets a reader go on that waits in begin; s.mu is held.
+// hold has the reader wait while a request cannot be begun, which ends when an open one does. s.mu is held, but not meanwhile.
+func (s *Session) hold(blocked func() bool) {
+	for blocked() && s.phase == open {
+		changed := s.changes()
+		s.mu.Unlock()
+		s.reading.Store(false)
+		s.flush()
+		<-changed
+		s.Alive() // silence while we did not read is not the client's
+		s.reading.Store(true)
+		s.mu.Lock()
+	}
+}
+
+// changes is closed by the next makeRoom; s.mu is held.
+func (s *Session) changes() <-chan struct{} {
+	if s.room == nil {
+		s.room = make(chan struct{})
+	}
+	return s.room
+}
+
+// makeRoom lets a reader look again whether it may go on; s.mu is held.
 func (s *Session) makeRoom() {
 	if s.room != nil {
 		close(s.room)

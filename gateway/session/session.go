@@ -90,7 +90,8 @@ type call struct {
 	id    uint64
 	since int64 // Unix nanoseconds
 
-	accept int64 // of a command: when it is told as accepted, Unix nanoseconds; 0: not, or not any more
+	joins  channel.Name // of a subscribe
+	accept int64        // of a command: when it is told as accepted, Unix nanoseconds; 0: not, or not any more
 }
 
 // Door counts who comes and goes.

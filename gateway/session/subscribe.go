@@ -70,7 +70,7 @@ func (s *Session) subscribe(r *wire.Request) {
 	case full:
 		s.sv.counts.limited("channels")
 		s.fail(r.ID, &wire.Error{Code: wire.CodeLimit, Text: "This connection has as many subscriptions as it may have."})
-	case s.begin(r.ID):
+	case s.begin(r):
 		s.guard(want{sub: b, id: r.ID, from: from})
 	}
 }

@@ -42,6 +42,7 @@ func StageSuite(t *testing.T, open Open) {
 		{"bad changes", checkBadChanges},
 		{"seen", checkSeen},
 		{"seen of thousands", checkSeenMany},
+		{"repeated", checkRepeated},
 		{"fences", checkFences},
 		{"zombie", checkZombie},
 		{"owners at once", checkOwners},
@@ -161,9 +162,10 @@ func checkState(t tb, n channel.Name, st journal.State) {
 	}
 }
 
-// known asks for one command.
+// known asks for one command that may have come before.
 func (w *stage) known(c channel.Command) journal.Known {
 	w.t.Helper()
+	c.Age = max(c.Age, time.Millisecond)
 	ks, err := w.s.Seen(context.Background(), []channel.Command{c})
 	if err != nil || len(ks) != 1 {
 		w.t.Fatalf("seen: %v, %v", ks, err)

@@ -299,6 +299,44 @@ func checkSeenMany(t *testing.T, open Open) {
 	}
 }
 
+// checkRepeated: a command that comes again without saying so is found out before the Commit or by it, and then nothing of that
+// Commit is true.
+func checkRepeated(t *testing.T, open Open) {
+	dir := t.TempDir()
+	w := enterStage(t, open, dir)
+	ns := w.neighbours("svc", 2)
+	f := w.claim(ns[0])
+	first, other := w.step(ns[0], 0), w.step(ns[1], 0)
+	rs := w.commit(t, f, first, other)
+	w.reopen(open, dir)
+	if w.s.Tier() != journal.TierDurable {
+		return
+	}
+	f = w.claim(ns[0])
+	twice, fine := w.step(ns[0], 1), w.step(ns[1], 1)
+	twice.Command.ID, twice.Command.Body = first.Command.ID, first.Command.Body
+	known, err := w.s.Seen(context.Background(), []channel.Command{fine.Command, twice.Command})
+	if err != nil || known[0] != (journal.Known{}) {
+		t.Fatalf("seen: %+v, %v", known, err)
+	}
+	if known[1] == (journal.Known{}) {
+		if rs, err := w.s.Commit(context.Background(), f, []journal.Change{fine, twice}); !errors.Is(err, journal.ErrRepeated) {
+			t.Fatalf("what was done before is committed: %+v, %v", rs, err)
+		}
+	}
+	for _, n := range ns {
+		if st := w.load(t, n); st.Version != 1 {
+			t.Errorf("%s: version %d of a commit that was refused", n, st.Version)
+		}
+	}
+	want := first.Reply
+	want.ID, want.At = first.Command.ID, rs[0].At
+	if k := w.known(twice.Command); k.Reply == nil || !sameReply(*k.Reply, want) {
+		t.Errorf("it is known as %+v", k)
+	}
+	w.commit(t, f, fine, w.step(ns[0], 1))
+}
+
 func checkFences(t *testing.T, open Open) {
 	w := enterStage(t, open, t.TempDir())
 	ctx := context.Background()

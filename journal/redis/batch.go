@@ -216,7 +216,7 @@ func (b *batch) tell(m *rueidis.RedisMessage) {
 	if err != nil || form == "" {
 		return
 	}
-	rs, err := backbone.ParseRecords([]byte(form))
+	rs, err := backbone.ParseRecords(form, "")
 	if err != nil {
 		b.j.log.Error("records are true, but cannot be read back to be carried", "error", err)
 		return

@@ -34,7 +34,7 @@ func hear(t testing.TB, b *backbone.Backbone, n channel.Name) *hearer {
 	confirmed := make(chan struct{}, 1)
 	over := client.SetPubSubHooks(rueidis.PubSubHooks{
 		OnMessage: func(m rueidis.PubSubMessage) {
-			rs, err := backbone.ParseRecords([]byte(m.Message))
+			rs, err := backbone.ParseRecords(m.Message, n)
 			if err != nil {
 				t.Error(err)
 			}

@@ -188,7 +188,7 @@ func parseValue(n channel.Name, epoch uint64, v string) (r channel.Record, why s
 	if len(v) < 8 {
 		return r, "the entry is cut short"
 	}
-	rs, err := backbone.ParseRecords([]byte(v[8:]))
+	rs, err := backbone.ParseRecords(v[8:], n)
 	switch {
 	case err != nil:
 		return r, err.Error()
@@ -266,7 +266,7 @@ func (j *Journal) Latest(ctx context.Context, n channel.Name) (journal.Table, er
 		return journal.Table{}, f.err
 	}
 	for i := 2; i < len(reply); i++ {
-		rs, err := backbone.ParseRecords([]byte(f.text(i)))
+		rs, err := backbone.ParseRecords(f.text(i), n)
 		if err != nil || len(rs) != 1 || rs[0].Channel != n || rs[0].Class != channel.Latest || len(rs[0].Body) == 0 {
 			return journal.Table{}, fmt.Errorf("table of %s: %w", n, errors.Join(journal.ErrDamaged, err, f.err))
 		}

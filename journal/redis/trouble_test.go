@@ -17,16 +17,17 @@ import (
 )
 
 // TestRestart kills a Redis while records are published, starts it again and looks what is left. The kill ends the
-// process alone: what the system had taken from it is there.
+// process alone: what the system had taken from it is there. With "everysec" that is all only where the disk keeps up: as
+// long as it is busy with the second before, Redis holds back for two seconds what it hands to the system.
 func TestRestart(t *testing.T) {
 	for name, c := range map[string]struct {
-		args   []string
-		tier   journal.Tier
-		forgot bool
+		args          []string
+		tier          journal.Tier
+		keeps, forgot bool // nothing is lost; something surely is
 	}{
-		"always":   {servertest.RedisAlways, "appended:redis-always", false},
-		"everysec": {servertest.RedisEverySec, "appended:redis-everysec", false},
-		"none":     {servertest.RedisNone, "appended:redis-none", true},
+		"always":   {servertest.RedisAlways, "appended:redis-always", true, false},
+		"everysec": {servertest.RedisEverySec, "appended:redis-everysec", false, false},
+		"none":     {servertest.RedisNone, "appended:redis-none", false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := servertest.StartRedis(t, c.args...)
@@ -46,7 +47,7 @@ func TestRestart(t *testing.T) {
 			p.end()
 			gone, of := p.audit(j)
 			t.Logf("%d acknowledged, %d of them gone and told, %d given up as unknown", of, gone, p.lost)
-			if c.forgot != (gone > 0) {
+			if c.keeps && gone > 0 || c.forgot && gone == 0 {
 				t.Errorf("%d of %d acknowledged records are gone", gone, of)
 			}
 			if c.forgot {

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"crypto/sha1"
 	"time"
 
 	"carillon/channel"
@@ -44,17 +45,17 @@ func (k *commit) change(o *offer, i int) {
 			st.wake, st.moved = 0, true
 		}
 	default:
-		k.accept(o, st, c)
+		k.accept(o, st, i)
 	}
 	if c.Command.ID != "" {
-		k.b.ids = append(k.b.ids, idRow{key: k.s.identity.Key(c.Channel, c.Command.User, c.Command.ID), hash: channel.BodyHash(c.Command.Body),
-			binary: c.Command.Binary, at: st.head, code: c.Reply.Code, reply: c.Reply.Body})
+		k.b.ids = append(k.b.ids, idRow{key: o.sums[i].Key, hash: o.sums[i].Body, binary: c.Command.Binary, at: st.head, code: c.Reply.Code, reply: c.Reply.Body})
 	}
 	*res = journal.Result{At: st.head, Version: journal.Version(st.version)}
 }
 
 // accept takes the step that a command came to.
-func (k *commit) accept(o *offer, st *logWork, c *journal.Change) {
+func (k *commit) accept(o *offer, st *logWork, i int) {
+	c := &o.changes[i]
 	if st.id == 0 {
 		k.fresh[st.name] = st
 	}
@@ -67,15 +68,15 @@ func (k *commit) accept(o *offer, st *logWork, c *journal.Change) {
 	if !c.WakeAt.IsZero() {
 		st.wake = c.WakeAt.UnixNano()
 	}
-	for i := range c.Events {
-		k.event(st, c, &c.Events[i])
+	for j := range c.Events {
+		k.event(st, c, &c.Events[j], o.sums[i].Events[j])
 	}
 	k.keep(st, base, &c.Command)
 	for _, a := range c.Access {
 		k.grant(accessRow{accessKey{st, a.User}, a.Rights, st.version})
 	}
-	for i := range c.Sends {
-		k.sends = append(k.sends, sendRow{st, st.version, i, &c.Sends[i]})
+	for j := range c.Sends {
+		k.sends = append(k.sends, sendRow{st, st.version, j, &c.Sends[j]})
 	}
 	k.states[o.fence.Service].add(c.Rows)
 	if c.Snapshot != nil {
@@ -85,8 +86,9 @@ func (k *commit) accept(o *offer, st *logWork, c *journal.Change) {
 	o.steps.Add(c.Channel, st.version, st.head, c.Erase, c.Access)
 }
 
-// event makes a record of what a machine said, of which only class, key, kind, body and sender count.
-func (k *commit) event(st *logWork, c *journal.Change, e *channel.Record) {
+// event makes a record of what a machine said, of which only class, key, kind, body and sender count; hash is that of a
+// Logged body.
+func (k *commit) event(st *logWork, c *journal.Change, e *channel.Record, hash [sha1.Size]byte) {
 	ms := c.Command.Time.UnixMilli()
 	r := channel.Record{Channel: c.Channel, Class: e.Class, Time: time.UnixMilli(ms).UTC(), From: e.From, Binary: e.Binary, Body: e.Body}
 	if e.Class == channel.Latest {
@@ -99,7 +101,7 @@ func (k *commit) event(st *logWork, c *journal.Change, e *channel.Record) {
 		r.From = c.Command.User
 	}
 	if e.Class == channel.Logged {
-		k.b.log(st, &r, channel.BodyHash(r.Body), ms)
+		k.b.log(st, &r, hash, ms)
 	} else {
 		k.b.records = append(k.b.records, r)
 	}
@@ -167,8 +169,8 @@ func (k *commit) erase(st *logWork, offsets []uint64) {
 		p := place{st.name, offset}
 		if _, kept := k.bodies[p]; !kept {
 			for i := range k.b.rows { // what this transaction adds
-				if r := &k.b.rows[i]; r.log == st && r.at.Offset == offset {
-					k.bodies[p] = r.body
+				if r := &k.b.records[k.b.rows[i].record]; k.b.rows[i].log == st && r.At.Offset == offset {
+					k.bodies[p] = r.Body
 				}
 			}
 		}

@@ -19,8 +19,14 @@ const (
 	findSends = `SELECT ticket, source, version, place, target, "binary", body FROM sends
 		WHERE shard = (SELECT id FROM fences WHERE service = $1 AND shard = $2) AND ticket > $3 ORDER BY ticket LIMIT $4`
 
-	findTimers = `SELECT name, version, wake FROM channels
-		WHERE shard = (SELECT id FROM fences WHERE service = $1 AND shard = $2) AND wake IS NOT NULL ORDER BY wake LIMIT $3`
+	// Those up to a time, and the first after it: a shard has as many timers as games are played in it.
+	findTimers = `WITH f AS (SELECT id FROM fences WHERE service = $1 AND shard = $2)
+		(SELECT name, version, wake FROM channels WHERE shard = (SELECT id FROM f) AND wake <= $4 ORDER BY wake LIMIT $3)
+		UNION ALL
+		(SELECT name, version, wake FROM channels WHERE shard = (SELECT id FROM f) AND wake > $4 ORDER BY wake LIMIT 1)
+		ORDER BY wake`
+
+	soon = time.Second // beyond what a clock that was told may be wrong by
 
 	dropSends = `DELETE FROM sends USING fences f
 		WHERE f.service = $1 AND f.shard = $2 AND f.n = $3 AND sends.shard = f.id AND sends.ticket = ANY($4)`
@@ -34,6 +40,10 @@ func (s *Store) Due(ctx context.Context, f journal.Fence, after uint64, max int)
 		b := w.batch()
 		var now time.Time
 		s.askTime(b, &now)
+		until := int64(math.MaxInt64)
+		if s.clock.fresh() {
+			until = s.clock.now().Add(soon).UnixNano()
+		}
 		askFence(b, f, &n)
 		each(b, func(scan func(...any) error) error {
 			var r store.SendRow
@@ -51,9 +61,12 @@ func (s *Store) Due(ctx context.Context, f journal.Fence, after uint64, max int)
 			}
 			timers = append(timers, store.TimerDue(name, version, wake))
 			return nil
-		}, findTimers, f.Service, f.Shard, max+1)
+		}, findTimers, f.Service, f.Shard, max+1, until)
 		err := w.commit(ctx, b)
 		due, next = store.Agenda(sends, timers, now, max)
+		if last := len(timers) - 1; next.IsZero() && last >= 0 && timers[last].At.UnixNano() > until {
+			next = timers[last].At // the question took so long that there may be others behind it
+		}
 		return err
 	})
 	if err == nil && n != f.N {

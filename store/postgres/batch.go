@@ -45,12 +45,8 @@ type logWork struct {
 // recordRow is a row of records.
 type recordRow struct {
 	log    *logWork
-	at     channel.Position
 	seal   int64
-	ms     int64
-	sender []byte
-	binary bool
-	body   []byte
+	record int // in the records of the batch
 }
 
 // idRow is a row of ids; the last two are those of a command's.
@@ -80,8 +76,8 @@ func (b *batchWork) log(st *logWork, r *channel.Record, hash [sha1.Size]byte, ms
 	st.head = r.At
 	st.bytes += int64(len(r.Body))
 	st.moved = true
+	b.rows = append(b.rows, recordRow{st, store.SealRecord(r), len(b.records)})
 	b.records = append(b.records, *r)
-	b.rows = append(b.rows, recordRow{st, r.At, store.SealRecord(r), st.lastMS, []byte(r.From), r.Binary, r.Body})
 }
 
 const addRecords = `INSERT INTO records (channel, "offset", tag, seal, time, sender, "binary", body)
@@ -104,15 +100,16 @@ func (b *batchWork) queue(to *pgx.Batch) {
 func (b *batchWork) queueRecords(to *pgx.Batch) {
 	n := len(b.rows)
 	channels, offsets, tags, seals, times := make([]int64, 0, n), make([]int64, 0, n), make([]int64, 0, n), make([]int64, 0, n), make([]int64, 0, n)
-	senders, binaries, bodies := make([][]byte, 0, n), make([]bool, 0, n), make([][]byte, 0, n)
+	senders, binaries, bodies := make([]string, 0, n), make([]bool, 0, n), make([][]byte, 0, n)
 	for i := range b.rows {
-		r := &b.rows[i]
-		if r.at.Offset <= r.log.oldest.Offset {
+		row := &b.rows[i]
+		r := &b.records[row.record]
+		if r.At.Offset <= row.log.oldest.Offset {
 			continue // trimmed before it was written
 		}
-		channels, offsets, tags = append(channels, r.log.id), append(offsets, int64(r.at.Offset)), append(tags, int64(r.at.Tag))
-		seals, times = append(seals, r.seal), append(times, r.ms)
-		senders, binaries, bodies = append(senders, r.sender), append(binaries, r.binary), append(bodies, r.body)
+		channels, offsets, tags = append(channels, row.log.id), append(offsets, int64(r.At.Offset)), append(tags, int64(r.At.Tag))
+		seals, times = append(seals, row.seal), append(times, r.Time.UnixMilli())
+		senders, binaries, bodies = append(senders, r.From), append(binaries, r.Binary), append(bodies, r.Body)
 	}
 	if len(channels) > 0 {
 		to.Queue(addRecords, channels, offsets, tags, seals, times, senders, binaries, bodies)
@@ -132,4 +129,12 @@ func (b *batchWork) queueIDs(to *pgx.Batch) {
 		offsets[i], tags[i], times[i], codes[i] = int64(r.at.Offset), int64(r.at.Tag), b.now.UnixMilli(), int32(r.code)
 	}
 	to.Queue(addIDs, keys, hashes, binaries, offsets, tags, times, codes, replies)
+}
+
+// noteIDs has the ids of commands known for a while, once they are true.
+func (b *batchWork) noteIDs() {
+	for i := range b.ids {
+		r := &b.ids[i]
+		b.s.recent.put(r.key, store.Answered{Hash: r.hash, Binary: r.binary, Reply: channel.Reply{At: r.at, Code: r.code, Body: r.reply}})
+	}
 }

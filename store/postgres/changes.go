@@ -3,6 +3,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"carillon/channel"
@@ -79,7 +80,11 @@ func (k *commit) do(ctx context.Context, w *work) error {
 		return nil
 	}
 	fault.Point("store.filled")
-	return w.commit(ctx, last)
+	err := w.commit(ctx, last)
+	if repeated(err) {
+		return fmt.Errorf("%w: %v", journal.ErrRepeated, err) // no other try of the same comes to anything else
+	}
+	return err
 }
 
 func (k *commit) begin(recall bool) {
@@ -90,12 +95,18 @@ func (k *commit) begin(recall bool) {
 		stale: map[channel.Name]bool{}, logs: map[*logWork]*machineWork{}, fresh: map[channel.Name]*logWork{},
 		bodies: map[place][]byte{}, granted: map[accessKey]int{}, states: map[string]*states{}, erased: map[place]*logWork{}}
 	k.b.served = recall
+	records, ids := 0, 0
 	for _, o := range k.offers {
+		for i := range o.changes {
+			records += len(o.changes[i].Events)
+		}
+		ids += len(o.changes)
 		o.results, o.shardWork = make([]journal.Result, len(o.changes)), shardWork{}
 		if k.states[o.fence.Service] == nil {
 			k.states[o.fence.Service] = newStates(o.fence.Service)
 		}
 	}
+	k.b.records, k.b.rows, k.b.ids = make([]channel.Record, 0, records), make([]recordRow, 0, records), make([]idRow, 0, ids)
 }
 
 // remember has what this process knows take the place of locks and reads: the write proves it, or the transaction ends.

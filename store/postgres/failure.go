@@ -22,12 +22,21 @@ const (
 	codeIndexCorrupt  = "XX002"
 )
 
+// idsKey is the name of the primary key of ids.
+const idsKey = "ids_pkey"
+
 func code(err error) string {
 	var e *pgconn.PgError
 	if errors.As(err, &e) {
 		return e.Code
 	}
 	return ""
+}
+
+// repeated tells that an id was in its table already.
+func repeated(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && e.Code == codeUnique && e.ConstraintName == idsKey
 }
 
 // refused tells that the server answered with an error and lives on: the transaction was undone.
@@ -64,8 +73,7 @@ func (s *Store) judge(ctx context.Context, err error) {
 	case errors.As(err, &connect), code(err) == codeReadOnly:
 		s.lose(err)
 	case errors.Is(err, errCut): // others are likely to be cut too
-		s.pool.Reset()
-		s.writing.Reset()
+		s.leaveLines()
 	}
 }
 
@@ -79,8 +87,8 @@ func isAway(err error) bool {
 // outcome is what those are told whose change failed.
 func outcome(err error, certain bool) error {
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.Is(err, journal.ErrRepeated):
+		return err
 	case !certain:
 		return fmt.Errorf("%w: %w", journal.ErrUnconfirmed, err)
 	case isAway(err):

@@ -118,7 +118,8 @@ const dropLatest = `DELETE FROM latest l USING unnest($1::bigint[], $2::bytea[],
 func (b *batchWork) queueTables(to *pgx.Batch) {
 	var add, drop struct {
 		channels, revs, times []int64
-		senders, keys, bodies [][]byte
+		senders, keys         []string
+		bodies                [][]byte
 		binaries              []bool
 	}
 	for _, k := range b.places {
@@ -127,7 +128,7 @@ func (b *batchWork) queueTables(to *pgx.Batch) {
 			into = &drop
 		}
 		into.channels, into.revs, into.times = append(into.channels, k.log.id), append(into.revs, int64(r.rev)), append(into.times, r.ms)
-		into.senders, into.keys = append(into.senders, []byte(k.sender)), append(into.keys, []byte(k.key))
+		into.senders, into.keys = append(into.senders, k.sender), append(into.keys, k.key)
 		into.bodies, into.binaries = append(into.bodies, r.body), append(into.binaries, r.binary)
 	}
 	if len(drop.channels) > 0 {

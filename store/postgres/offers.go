@@ -15,13 +15,14 @@ import (
 )
 
 const (
-	stageLanes  = 2            // transactions of services under way at once; shards are spread over them
-	joinBytes   = 4 << 20      // of bodies that Commits of several shards have together in one transaction; one is always taken
-	joinChanges = 1024         // see joinBytes
-	maxTenures  = 4096         // shards that a lane remembers
-	maxKnown    = 16384        // channels that a lane remembers, in each of two generations
-	maxEntries  = 4 * maxKnown // of their tables
-	maxTable    = 64           // entries of a table that is remembered
+	crowd       = 4                    // shards that commit at the same time: from here on they gather
+	gather      = 3 * time.Millisecond // for so long after the last transaction began
+	joinBytes   = 4 << 20              // of bodies that Commits of several shards have together in one transaction; one is always taken
+	joinChanges = 1024                 // see joinBytes
+	maxTenures  = 4096                 // shards that a lane remembers
+	maxKnown    = 16384                // channels that a lane remembers, in each of two generations
+	maxEntries  = 4 * maxKnown         // of their tables
+	maxTable    = 64                   // entries of a table that is remembered
 )
 
 // Commit is journal.Stage's. It heeds no context: fences say who may commit, and the outcome must be known. What several shards
@@ -48,7 +49,8 @@ func (s *Store) Commit(_ context.Context, f journal.Fence, cs []journal.Change) 
 	if err := s.gone(); err != nil {
 		return nil, unconfirmed(err)
 	}
-	s.laneOf(f).put(o)
+	o.sums = s.identity.SumUp(cs)
+	s.lane.put(o)
 	<-o.settled
 	if o.err != nil {
 		return nil, unconfirmed(o.err)
@@ -60,7 +62,7 @@ func (s *Store) Commit(_ context.Context, f journal.Fence, cs []journal.Change) 
 // shards: it does the same once more.
 func unconfirmed(err error) error {
 	switch {
-	case err == nil, errors.Is(err, journal.ErrFenced), errors.Is(err, journal.ErrFull), errors.Is(err, journal.ErrDamaged):
+	case err == nil, errors.Is(err, journal.ErrFenced), errors.Is(err, journal.ErrRepeated), errors.Is(err, journal.ErrFull), errors.Is(err, journal.ErrDamaged):
 		return err
 	}
 	return fmt.Errorf("%w: %v", journal.ErrUnconfirmed, err)
@@ -78,6 +80,7 @@ func keyOf(f journal.Fence) fenceKey { return fenceKey{f.Service, f.Shard} }
 type offer struct {
 	fence   journal.Fence
 	changes []journal.Change
+	sums    []store.Sums  // of changes
 	bytes   int           // of their bodies
 	settled chan struct{} // closed when the rest holds
 	results []journal.Result
@@ -99,7 +102,9 @@ type shardWork struct {
 // fenced tells that the shard is another's.
 func (o *offer) fenced() bool { return o.n != o.fence.N }
 
-// lane takes Commits into one transaction after another. It lives on one goroutine; all Commits of a shard come to the same.
+// lane takes Commits into one transaction after another, on one goroutine. What came while a transaction ran is the next one. Where
+// many shards are at it, what else comes within gather of its beginning goes with them: most of what a transaction costs, here
+// and in the database, it costs once.
 type lane struct {
 	s      *Store
 	memory memory
@@ -110,10 +115,6 @@ type lane struct {
 }
 
 func newLane(s *Store) *lane { return &lane{s: s, memory: newMemory(), wake: make(chan struct{}, 1)} }
-
-func (s *Store) laneOf(f journal.Fence) *lane {
-	return s.lanes[(f.Shard+len(f.Service))%len(s.lanes)]
-}
 
 func (l *lane) put(o *offer) {
 	l.mu.Lock()
@@ -134,12 +135,16 @@ func (l *lane) run() {
 			return
 		}
 		for offers := l.take(); len(offers) > 0; offers = l.take() {
+			began := time.Now()
 			l.commit(offers)
+			if len(offers) >= crowd {
+				time.Sleep(gather - time.Since(began))
+			}
 		}
 	}
 }
 
-// take gives what waits, of each shard the first. What came while a transaction ran is the next one: no timer gathers it.
+// take gives what waits, of each shard the first.
 func (l *lane) take() (offers []*offer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -207,6 +212,7 @@ func (l *lane) write(offers []*offer, recall bool) {
 	for _, o := range offers {
 		l.memory.note(o, k.b)
 	}
+	k.b.noteIDs()
 	fault.Point("store.committed")
 	s.o.Batches.Record(len(k.b.records))
 	if len(k.b.records) > 0 {
@@ -222,7 +228,7 @@ func (l *lane) write(offers []*offer, recall bool) {
 // ofOne tells that a transaction failed for one of its shards: for what cannot be written there, or others who hold its rows. A
 // database that is slow or away is no reason to ask it once for each.
 func ofOne(err error) bool {
-	return ofData(err) || code(err) == codeLockWait || again(err) && !isAway(err)
+	return ofData(err) || errors.Is(err, journal.ErrRepeated) || code(err) == codeLockWait || again(err) && !isAway(err)
 }
 
 // settle answers offers; those whose shard is another's hear so.

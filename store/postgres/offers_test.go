@@ -14,7 +14,8 @@ import (
 func together(l *lane, id string, owners ...*owner) (told []error) {
 	var offers []*offer
 	for _, o := range owners {
-		x := &offer{fence: o.fence, changes: []journal.Change{o.change(o.version, id)}, settled: make(chan struct{})}
+		cs := []journal.Change{o.change(o.version, id)}
+		x := &offer{fence: o.fence, changes: cs, sums: l.s.identity.SumUp(cs), settled: make(chan struct{})}
 		offers = append(offers, x)
 		l.put(x)
 	}

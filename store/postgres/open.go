@@ -40,9 +40,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	for i := range s.queues {
 		s.queues[i].wake = make(chan struct{}, 1)
 	}
-	for range stageLanes {
-		s.lanes = append(s.lanes, newLane(s))
-	}
+	s.lane = newLane(s)
 	s.ending, s.end = context.WithCancel(context.Background())
 	if err := s.open(ctx, config); err != nil {
 		s.end()
@@ -64,7 +62,7 @@ func (s *Store) open(ctx context.Context, config *pgxpool.Config) error {
 	s.temper(config)
 	var err error
 	writing, reading := config.Copy(), config
-	writing.MaxConns = int32(s.o.Committers + stageLanes)
+	writing.MaxConns = int32(s.o.Committers + 1)
 	reading.MaxConns = int32(s.o.MaxConns) - writing.MaxConns
 	if s.writing, err = pgxpool.NewWithConfig(ctx, writing); err != nil {
 		return err
@@ -84,9 +82,7 @@ func (s *Store) start() {
 		c := newCommitter(s, &s.queues[i])
 		s.committing.Go(c.run)
 	}
-	for _, l := range s.lanes {
-		s.working.Go(l.run)
-	}
+	s.working.Go(s.lane.run)
 }
 
 // inspect reads what the meta table says, and refuses a server on which a commit would not mean what journal.TierDurable says.
@@ -141,6 +137,7 @@ func (s *Store) temper(config *pgxpool.Config) {
 		c.RuntimeParams["application_name"] = "carillon"
 	}
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		writeArrays(conn.TypeMap())
 		return conn.PgConn().Conn().SetDeadline(time.Time{}) // that of dial, which was for the way to here
 	}
 	config.MaxConnIdleTime = 5 * time.Minute

@@ -80,7 +80,7 @@ func (o *Options) complete() {
 	if o.MaxConns <= 0 {
 		o.MaxConns = DefaultMaxConns
 	}
-	o.MaxConns = max(o.MaxConns, o.Committers+stageLanes+2)
+	o.MaxConns = max(o.MaxConns, o.Committers+3)
 }
 
 // Store is a journal in a Postgres database. Use Open.
@@ -92,8 +92,9 @@ type Store struct {
 	reach    reach
 	clock    clock
 	spread   maphash.Seed // of channels over the queues
-	lanes    []*lane      // of services
+	lane     *lane        // of services
 	lookups  lookups      // of ids of their commands
+	recent   recent       // of those ids
 	sound    sound        // logs of services
 
 	mu           sync.Mutex

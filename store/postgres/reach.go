@@ -61,12 +61,18 @@ func (s *Store) lose(cause error) {
 	if !first {
 		return
 	}
-	s.pool.Reset()
-	s.writing.Reset()
+	s.leaveLines()
 	select {
 	case s.reach.lost <- struct{}{}:
 	default:
 	}
+}
+
+// leaveLines gives up all connections, and what is known of the database that they led to.
+func (s *Store) leaveLines() {
+	s.pool.Reset()
+	s.writing.Reset()
+	s.recent.clear()
 }
 
 // watch tells of a database that is away, and probes until it answers.

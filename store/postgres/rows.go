@@ -136,9 +136,9 @@ func (k *commit) queueAccess(to *pgx.Batch) {
 	if n == 0 {
 		return
 	}
-	channels, users, rights, versions := make([]int64, n), make([][]byte, n), make([]int16, n), make([]int64, n)
+	channels, users, rights, versions := make([]int64, n), make([]string, n), make([]int16, n), make([]int64, n)
 	for i, a := range k.access {
-		channels[i], users[i], rights[i], versions[i] = a.log.id, []byte(a.user), int16(a.rights), int64(a.version)
+		channels[i], users[i], rights[i], versions[i] = a.log.id, a.user, int16(a.rights), int64(a.version)
 	}
 	to.Queue(addAccess, channels, users, rights, versions)
 }

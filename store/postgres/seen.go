@@ -17,6 +17,7 @@ const maxLookups = 1024
 // lookup is a Seen that waits for its statement.
 type lookup struct {
 	seen  *store.Seen
+	keys  []store.IDKey // that the database is asked for
 	known []journal.Known
 	err   error
 	turn  chan bool // true: ask for all who wait; false: known and err hold
@@ -29,14 +30,28 @@ type lookups struct {
 	busy    bool      // somebody asks, and wakes the next
 }
 
-// Seen is journal.Stage's. Commands that are asked for several times in a call are looked up once. The context is looked at
-// before; then it is a matter of Options.Patience.
+// Seen is journal.Stage's. Ids that came a moment ago are known without the database, and those that are said to come for the first
+// time are taken at their word: the key of their table has the last one. The context is looked at before; then it is a matter of
+// Options.Patience.
 func (s *Store) Seen(ctx context.Context, cs []channel.Command) ([]journal.Known, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if s.shut.Load() {
+		return nil, journal.ErrClosed
+	}
+	if err := s.gone(); err != nil {
+		return nil, err
+	}
 	l := &lookup{seen: store.NewSeen(&s.identity, cs), turn: make(chan bool, 1)}
-	if len(l.seen.Keys()) == 0 {
+	for _, k := range l.seen.Keys() {
+		if a := s.recent.get(k); a != nil {
+			l.seen.Found(k, a)
+		} else if l.seen.Again(k) {
+			l.keys = append(l.keys, k)
+		}
+	}
+	if len(l.keys) == 0 {
 		return l.seen.Known(), nil
 	}
 	if s.lookups.enter(l) {
@@ -70,8 +85,8 @@ func (q *lookups) take() (some []*lookup) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n, ids := 0, 0
-	for n < len(q.waiting) && (n == 0 || ids+len(q.waiting[n].seen.Keys()) <= maxLookups) {
-		ids += len(q.waiting[n].seen.Keys())
+	for n < len(q.waiting) && (n == 0 || ids+len(q.waiting[n].keys) <= maxLookups) {
+		ids += len(q.waiting[n].keys)
 		n++
 	}
 	some, q.waiting = q.waiting[:n:n], q.waiting[n:]
@@ -95,9 +110,9 @@ func (s *Store) lookUp(some []*lookup) error {
 	var keys [][]byte
 	of := map[store.IDKey][]*lookup{}
 	for _, l := range some {
-		for i, k := range l.seen.Keys() {
+		for i, k := range l.keys {
 			if of[k] = append(of[k], l); len(of[k]) == 1 {
-				keys = append(keys, l.seen.Keys()[i][:])
+				keys = append(keys, l.keys[i][:])
 			}
 		}
 	}
@@ -114,6 +129,7 @@ func (s *Store) lookUp(some []*lookup) error {
 				return fmt.Errorf("an id is of another length: %w", journal.ErrDamaged)
 			}
 			k.Hash, k.Reply.At = [sha1.Size]byte(hash), s.identity.Position(offset, tag)
+			s.recent.put(store.IDKey(key), k)
 			for _, l := range of[store.IDKey(key)] {
 				l.seen.Found(store.IDKey(key), &k)
 			}

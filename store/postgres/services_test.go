@@ -81,8 +81,10 @@ func (o *owner) commit(ids ...string) error {
 
 // settled reads back whether a commit was made true after all.
 func (o *owner) settled(cs []journal.Change) bool {
+	ends := []channel.Command{cs[0].Command, cs[len(cs)-1].Command}
+	ends[0].Age, ends[1].Age = time.Second, time.Second
 	for until := time.Now().Add(longest); time.Now().Before(until); {
-		known, err := o.s.Seen(context.Background(), []channel.Command{cs[0].Command, cs[len(cs)-1].Command})
+		known, err := o.s.Seen(context.Background(), ends)
 		if err != nil {
 			continue
 		}
@@ -423,8 +425,11 @@ func callsOf(o *owner) map[string]func() error {
 			}
 			return err
 		},
-		"look":   func() error { _, err := s.Commit(ctx, o.fence, nil); return err },
-		"Seen":   func() error { _, err := s.Seen(ctx, []channel.Command{{Channel: o.name, ID: "1"}}); return err },
+		"look": func() error { _, err := s.Commit(ctx, o.fence, nil); return err },
+		"Seen": func() error {
+			_, err := s.Seen(ctx, []channel.Command{{Channel: o.name, ID: "1", Age: time.Second}})
+			return err
+		},
 		"Load":   func() error { _, err := s.Load(ctx, o.name); return err },
 		"Past":   func() error { _, err := s.Past(ctx, o.name); return err },
 		"Due":    func() error { _, _, err := s.Due(ctx, o.fence, 0, 1); return err },

@@ -71,9 +71,9 @@ func (s *states) ask(to *pgx.Batch, offers []*offer) {
 	}, lockRows, s.service, kinds, names)
 }
 
-func columnsOf(keys func(func(rowKey) bool)) (kinds []string, names [][]byte) {
+func columnsOf(keys func(func(rowKey) bool)) (kinds, names []string) {
 	for k := range keys {
-		kinds, names = append(kinds, k.kind), append(names, []byte(k.key))
+		kinds, names = append(kinds, k.kind), append(names, k.key)
 	}
 	return kinds, names
 }
@@ -104,8 +104,7 @@ const (
 
 // rowColumns are rows of rows or terms.
 type rowColumns struct {
-	kinds         []string
-	keys          [][]byte
+	kinds, keys   []string
 	ranks         []int64
 	terms, bodies [][]byte
 }
@@ -159,6 +158,6 @@ func (s *states) queue(to *pgx.Batch) {
 }
 
 func (c *rowColumns) add(k rowKey, rank int64, terms, body []byte) {
-	c.kinds, c.keys, c.ranks = append(c.kinds, k.kind), append(c.keys, []byte(k.key)), append(c.ranks, rank)
+	c.kinds, c.keys, c.ranks = append(c.kinds, k.kind), append(c.keys, k.key), append(c.ranks, rank)
 	c.terms, c.bodies = append(c.terms, terms), append(c.bodies, body)
 }

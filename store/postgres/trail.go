@@ -111,12 +111,11 @@ func (s *Store) follow(ctx context.Context, w *work, moved []store.ShardTrail, m
 func (s *Store) Rights(ctx context.Context, gs []journal.Grant) (as []channel.Access, err error) {
 	err = s.glance(ctx, "rights", func(ctx context.Context, w *work) error {
 		rights := store.NewRights(gs)
-		var names []string
-		var askers, users [][]byte
+		var names, askers, users []string
 		for _, g := range rights.Grants() {
-			names, askers, users = append(names, string(g.Channel)), append(askers, []byte(g.User)), append(users, []byte(g.User))
+			names, askers, users = append(names, string(g.Channel)), append(askers, g.User), append(users, g.User)
 			if g.User != "" {
-				names, askers, users = append(names, string(g.Channel)), append(askers, []byte(g.User)), append(users, []byte(""))
+				names, askers, users = append(names, string(g.Channel)), append(askers, g.User), append(users, "")
 			}
 		}
 		b := w.batch()

@@ -52,8 +52,8 @@ func (b *batchWork) trim(ctx context.Context, w *work) error {
 	}
 	added := map[*logWork][]surplusRow{}
 	for i := range b.rows {
-		r := &b.rows[i]
-		added[r.log] = append(added[r.log], surplusRow{r.at, r.ms, int64(len(r.body))})
+		log, r := b.rows[i].log, &b.records[b.rows[i].record]
+		added[log] = append(added[log], surplusRow{r.At, r.Time.UnixMilli(), int64(len(r.Body))})
 	}
 	if err := b.readSurplus(ctx, w, over, added); err != nil {
 		return err

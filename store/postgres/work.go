@@ -59,6 +59,7 @@ func (w *work) commit(ctx context.Context, b *pgx.Batch) error {
 		return nil
 	})
 	w.committing = true
+	lendBuffer(w.conn)
 	if err := w.conn.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
@@ -153,5 +154,5 @@ func (s *Store) attempt(ctx context.Context, pool *pgxpool.Pool, begin string, f
 		err = fmt.Errorf("%w: %w", errCut, err)
 	}
 	s.judge(ctx, err)
-	return !w.committing || refused(err), err
+	return !w.committing || refused(err) || errors.Is(err, journal.ErrRepeated), err
 }

@@ -74,7 +74,7 @@ func (s *Store) Commit(_ context.Context, f journal.Fence, cs []journal.Change) 
 		records += 1 + len(cs[i].Events)
 		bytes += size
 	}
-	k := &commit{fence: f, changes: cs}
+	k := &commit{fence: f, changes: cs, sums: s.identity.SumUp(cs)}
 	c := &call{records: records, bytes: bytes}
 	c.do = func(ctx context.Context, w *writer, b *batchWork) (err error) {
 		c.refused, err = k.do(ctx, w, b)

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"crypto/sha1"
 	"time"
 
 	"carillon/channel"
@@ -13,6 +14,7 @@ import (
 type commit struct {
 	fence   journal.Fence
 	changes []journal.Change
+	sums    []store.Sums // of changes
 	results []journal.Result
 	steps   store.StepPack
 	stale   map[channel.Name]bool
@@ -67,19 +69,20 @@ func (k *commit) change(ctx context.Context, w *writer, b *batchWork, f *fenceSt
 			st.wake, st.moved = 0, true
 		}
 	default:
-		if err := k.accept(ctx, w, b, f, st, c); err != nil {
+		if err := k.accept(ctx, w, b, f, st, i); err != nil {
 			return err
 		}
 	}
 	*res = journal.Result{At: st.head, Version: journal.Version(st.version)}
 	if c.Command.ID != "" {
-		return w.reply(b, c, st.head)
+		return w.reply(b, c, &k.sums[i], st.head)
 	}
 	return nil
 }
 
 // accept takes the step that a command came to.
-func (k *commit) accept(ctx context.Context, w *writer, b *batchWork, f *fenceState, st *logWork, c *journal.Change) error {
+func (k *commit) accept(ctx context.Context, w *writer, b *batchWork, f *fenceState, st *logWork, i int) error {
+	c := &k.changes[i]
 	if err := w.enroll(ctx, st); err != nil {
 		return err
 	}
@@ -92,8 +95,8 @@ func (k *commit) accept(ctx context.Context, w *writer, b *batchWork, f *fenceSt
 	if !c.WakeAt.IsZero() {
 		st.wake = c.WakeAt.UnixNano()
 	}
-	for i := range c.Events {
-		if err := w.event(ctx, b, st, c, &c.Events[i]); err != nil {
+	for j := range c.Events {
+		if err := w.event(ctx, b, st, c, &c.Events[j], k.sums[i].Events[j]); err != nil {
 			return err
 		}
 	}
@@ -101,9 +104,9 @@ func (k *commit) accept(ctx context.Context, w *writer, b *batchWork, f *fenceSt
 	for _, a := range c.Access {
 		b.access = append(b.access, st.id, a.User, int64(a.Rights), int64(st.version))
 	}
-	for i := range c.Sends {
-		s := &c.Sends[i]
-		b.sends = append(b.sends, f.id, string(c.Channel), int64(st.version), i, string(s.Channel), s.Binary, store.Blob(s.Body))
+	for j := range c.Sends {
+		s := &c.Sends[j]
+		b.sends = append(b.sends, f.id, string(c.Channel), int64(st.version), j, string(s.Channel), s.Binary, store.Blob(s.Body))
 	}
 	b.state(k.fence.Service, c.Rows)
 	if c.Snapshot != nil {
@@ -114,8 +117,8 @@ func (k *commit) accept(ctx context.Context, w *writer, b *batchWork, f *fenceSt
 	return nil
 }
 
-// event makes a record of what a machine said, of which only class, key, kind, body and sender count.
-func (w *writer) event(ctx context.Context, b *batchWork, st *logWork, c *journal.Change, e *channel.Record) error {
+// event makes a record of what a machine said, of which only class, key, kind, body and sender count; hash is that of a Logged body.
+func (w *writer) event(ctx context.Context, b *batchWork, st *logWork, c *journal.Change, e *channel.Record, hash [sha1.Size]byte) error {
 	ms := c.Command.Time.UnixMilli()
 	r := channel.Record{Channel: c.Channel, Class: e.Class, Time: time.UnixMilli(ms).UTC(), From: e.From, Binary: e.Binary, Body: e.Body}
 	if e.Class == channel.Latest {
@@ -127,7 +130,7 @@ func (w *writer) event(ctx context.Context, b *batchWork, st *logWork, c *journa
 		r.From = c.Command.User
 	}
 	if e.Class == channel.Logged {
-		b.log(st, &r, channel.BodyHash(r.Body), ms)
+		b.log(st, &r, hash, ms)
 	} else {
 		b.records = append(b.records, r)
 	}
@@ -153,14 +156,12 @@ func (b *batchWork) flushPack(st *logWork) {
 }
 
 // reply notes what a command with an id is told whenever it comes again.
-func (w *writer) reply(b *batchWork, c *journal.Change, at channel.Position) error {
-	key := w.s.identity.Key(c.Channel, c.Command.User, c.Command.ID)
-	hash := channel.BodyHash(c.Command.Body)
-	if _, twice := b.fresh[key]; twice {
+func (w *writer) reply(b *batchWork, c *journal.Change, s *store.Sums, at channel.Position) error {
+	if _, twice := b.fresh[s.Key]; twice {
 		return errTwice
 	}
-	b.asked = append(b.asked, key)
-	b.ids = append(b.ids, b.newID(w, key), key[:], hash[:], c.Command.Binary, int64(at.Offset), int64(at.Tag), b.now.UnixMilli(),
+	b.asked = append(b.asked, s.Key)
+	b.ids = append(b.ids, b.newID(w, s.Key), s.Key[:], s.Body[:], c.Command.Binary, int64(at.Offset), int64(at.Tag), b.now.UnixMilli(),
 		c.Reply.Code, c.Reply.Body)
 	return nil
 }
