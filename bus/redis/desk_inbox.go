@@ -101,19 +101,7 @@ func (d *Desk) subscribe(ctx context.Context, subject string, set func(on bool),
 	wait := firstWait
 	for ctx.Err() == nil {
 		began := time.Now()
-		hooked := rueidis.WithOnSubscriptionHook(ctx, func(s rueidis.PubSubSubscription) {
-			set(strings.HasSuffix(s.Kind, "subscribe") && !strings.HasSuffix(s.Kind, "unsubscribe"))
-		})
-		hooked = rueidis.WithOnReceiveReturnHook(hooked, func(err error, line rueidis.CommandClient) error {
-			d.unsubscribe(line, subject)
-			return err
-		})
-		b := d.b.Ears().B()
-		command := b.Subscribe().Channel(subject).Build()
-		if d.b.Clustered() {
-			command = b.Ssubscribe().Channel(subject).Build()
-		}
-		_ = d.b.Ears().Receive(hooked, command, func(m rueidis.PubSubMessage) { heard(m.Message) })
+		d.receive(ctx, subject, set, heard)
 		set(false)
 		if time.Since(began) > lastWait {
 			wait = firstWait
@@ -123,15 +111,64 @@ func (d *Desk) subscribe(ctx context.Context, subject string, set func(on bool),
 	}
 }
 
-// unsubscribe ends a subscription on its own line, if that is still there.
-func (d *Desk) unsubscribe(line rueidis.CommandClient, subject string) {
+// receive is one subscription, until ctx ends or the line is lost. The client's line stands still, for all who listen by it, once
+// more than a few messages lie unread with one of them: whoever has registered has to read, so this one goes on reading until
+// Redis has confirmed its end. The client itself does not read while it waits for a subscription to be confirmed, behind messages
+// to one before it: if that takes long it is given up, and tried again.
+func (d *Desk) receive(ctx context.Context, subject string, set func(on bool), heard func(message string)) {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	hears, over := make(chan struct{}), make(chan struct{})
+	var ending sync.WaitGroup
+	defer ending.Wait()
+	defer close(over)
+	ending.Go(func() {
+		defer end()
+		late := time.NewTimer(backbone.CallTimeout)
+		defer late.Stop()
+		select {
+		case <-hears:
+		case <-over:
+			return
+		case <-late.C:
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-over:
+			return
+		}
+		late.Reset(backbone.CallTimeout)
+		d.unsubscribe(subject)
+		select {
+		case <-over:
+		case <-late.C:
+		}
+	})
+	var first sync.Once
+	hooked := rueidis.WithOnSubscriptionHook(life, func(s rueidis.PubSubSubscription) {
+		on := strings.HasSuffix(s.Kind, "subscribe") && !strings.HasSuffix(s.Kind, "unsubscribe")
+		if set(on); on {
+			first.Do(func() { close(hears) })
+		}
+	})
+	b := d.b.Ears().B()
+	command := b.Subscribe().Channel(subject).Build()
+	if d.b.Clustered() {
+		command = b.Ssubscribe().Channel(subject).Build()
+	}
+	_ = d.b.Ears().Receive(hooked, command, func(m rueidis.PubSubMessage) { heard(m.Message) })
+}
+
+// unsubscribe ends a subscription, if Redis answers.
+func (d *Desk) unsubscribe(subject string) {
 	ctx, cancel := context.WithTimeout(context.Background(), backbone.CallTimeout)
 	defer cancel()
-	command := line.B().Unsubscribe().Channel(subject).Build()
+	b := d.b.Ears().B()
+	command := b.Unsubscribe().Channel(subject).Build()
 	if d.b.Clustered() {
-		command = line.B().Sunsubscribe().Channel(subject).Build()
+		command = b.Sunsubscribe().Channel(subject).Build()
 	}
-	_ = line.Do(ctx, command).Error()
+	_ = d.b.Ears().Do(ctx, command).Error()
 }
 
 // pause waits for a time, or until ctx ends.

@@ -9,14 +9,18 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"carillon/backbone"
 	"carillon/bus"
 	"carillon/bus/redis"
 	"carillon/channel"
 	"carillon/internal/servertest"
+
+	"github.com/redis/rueidis"
 )
 
 // muster is which worker has which shard, as their runs tell.
@@ -309,6 +313,98 @@ func TestBoundOfAShard(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d were refused", busy, 2*each)
+}
+
+// TestBellsAmidTheEnd: an owner comes and goes while the bell of its shard rings without pause, as it does after a process was
+// halted. What is heard besides is heard, and no subscription stays.
+func TestBellsAmidTheEnd(t *testing.T) {
+	t.Run("one Redis", func(t *testing.T) {
+		t.Parallel()
+		bellsAmidTheEnd(t, servertest.StartRedis(t, servertest.RedisNone...).URL(), "PUBLISH")
+	})
+	t.Run("a Cluster", func(t *testing.T) {
+		t.Parallel()
+		bellsAmidTheEnd(t, servertest.StartRedisCluster(t, servertest.RedisNone...).URL(), "SPUBLISH")
+	})
+}
+
+func bellsAmidTheEnd(t *testing.T, url, publish string) {
+	ds := desks(t, url, 2)
+	client := reach(t, url).Client()
+	bell := ds[0].BellOf("svc", 0)
+	rung, stop := ringing(t, client, publish, bell)
+	const rounds = 20
+	late := 0
+	for range rounds {
+		before := rung.Load()
+		end := inOwn(t, ds[0], "svc", 1, answering)
+		untilServed(t, ds[1], "svc:a")
+		for rung.Load() == before {
+			<-time.After(time.Millisecond)
+		}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			end()
+		}()
+		began := time.Now()
+		soon(t, ended)
+		if time.Since(began) >= backbone.CallTimeout {
+			late++
+		}
+	}
+	if late > rounds/2 {
+		t.Errorf("%d of %d ends waited in vain for Redis' word", late, rounds)
+	}
+	stop()
+	count := map[string]string{"PUBLISH": "NUMSUB", "SPUBLISH": "SHARDNUMSUB"}[publish]
+	for _, node := range client.Nodes() {
+		counts, err := node.Do(t.Context(), client.B().Arbitrary("PUBSUB", count).Args(bell).Build()).AsIntMap()
+		if err != nil || counts[bell] != 0 {
+			t.Errorf("listeners after the last end: %v, %v", counts, err)
+		}
+	}
+}
+
+// ringing rings a bell without pause until stop, and counts how often somebody heard it.
+func ringing(t testing.TB, client rueidis.Client, publish, bell string) (rung *atomic.Int64, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	rung = new(atomic.Int64)
+	work.Go(func() {
+		for ctx.Err() == nil {
+			heard := int64(0)
+			for _, r := range client.DoMulti(ctx, slices.Repeat([]rueidis.Completed{client.B().Arbitrary(publish).Keys(bell).Args("").Build().Pin()}, 200)...) {
+				n, _ := r.AsInt64()
+				heard += n
+			}
+			rung.Add(heard)
+		}
+	})
+	stop = func() { cancel(); work.Wait() }
+	t.Cleanup(stop)
+	return rung, stop
+}
+
+// TestHeardTwice: who begins to hear a subject behind a pile of messages to one before him does not make the whole desk deaf.
+func TestHeardTwice(t *testing.T) {
+	r := servertest.StartRedis(t, servertest.RedisNone...)
+	ds := desks(t, r.URL(), 2)
+	inOwn(t, ds[1], "svc", 1, answering)
+	untilServed(t, ds[0], "svc:a")
+	ctx, end := context.WithCancel(t.Context())
+	var hearing sync.WaitGroup
+	defer hearing.Wait()
+	defer end()
+	rung, stop := ringing(t, reach(t, r.URL()).Client(), "PUBLISH", "pile")
+	for range 4 {
+		hearing.Go(func() { ds[0].Hear(ctx, "pile") })
+		for before := rung.Load(); rung.Load() < before+1000; {
+			<-time.After(time.Millisecond)
+		}
+	}
+	stop()
+	untilServed(t, ds[0], "svc:a")
 }
 
 // TestForeignLines: what nobody can read is passed over and removed, and hurts nobody.

@@ -34,3 +34,11 @@ func (r *Roster) KeyOf(kind string, n channel.Name) string { return r.b.Key(kind
 
 // PartitionKeyOf is where something of a partition is kept.
 func (r *Roster) PartitionKeyOf(kind string, p int) string { return r.b.PartitionKey(kind, p) }
+
+// BellOf is the subject by which the owner of a shard hears of commands.
+func (d *Desk) BellOf(service string, shard int) string { return d.shardKeys(service, shard).bell }
+
+// Hear subscribes to a subject until ctx ends.
+func (d *Desk) Hear(ctx context.Context, subject string) {
+	d.subscribe(ctx, subject, func(bool) {}, func(string) {})
+}
