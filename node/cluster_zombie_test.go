@@ -601,6 +601,11 @@ func (m *mill) report(t *testing.T, ws *workers) {
 	t.Logf("%d commands, %d entries in the book; %d batches of commands refused as late, 0 late writes accepted", len(m.done), len(m.book), ws.refused())
 	t.Logf("%d shards taken over: p50 %s, p99 %s, most %s", len(ws.took), percentile(ws.took, 50), percentile(ws.took, 99), percentile(ws.took, 100))
 	t.Logf("%d counters answered again: p50 %s, p99 %s, most %s", len(waits), percentile(waits, 50), percentile(waits, 99), percentile(waits, 100))
+	all := make([]time.Duration, len(m.done))
+	for i, c := range m.done {
+		all[i] = c.ret - c.call
+	}
+	t.Logf("a command: p50 %s, p99 %s, most %s", percentile(all, 50), percentile(all, 99), percentile(all, 100))
 	if p99 := max(percentile(ws.took, 99), percentile(waits, 99)); long() && p99 > 10*time.Second {
 		t.Errorf("take-over p99 %s, more than 10 s", p99)
 	}

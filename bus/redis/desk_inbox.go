@@ -204,16 +204,25 @@ type post struct {
 }
 
 // pile is what waits for one inbox.
-type pile struct{ messages [][]byte }
+type pile struct{ letters []letter }
+
+// letter is a message, and what is to be done once Redis has it, or will never have it.
+type letter struct {
+	message []byte
+	sent    []func()
+}
 
 // mail sends a message, or drops it where too much is under way: who asked hears bus.ErrUnanswered in time. Answers join
-// those that wait already.
-func (d *Desk) mail(to string, message []byte) {
+// those that wait already. sent, which may be nil, is called once that is over.
+func (d *Desk) mail(to string, message []byte, sent func()) {
 	d.post.mu.Lock()
 	if d.post.bytes+len(message) > MaxAnswerBytes {
 		d.post.mu.Unlock()
 		d.dropped.Add(1)
 		d.log.Warn("answers are dropped: too many wait for Redis", "inbox", to)
+		if sent != nil {
+			sent()
+		}
 		return
 	}
 	p := d.post.piles[to]
@@ -222,53 +231,66 @@ func (d *Desk) mail(to string, message []byte) {
 		p = &pile{}
 		d.post.piles[to] = p
 	}
-	last := len(p.messages) - 1
-	if message[0] == mailAnswers && last >= 0 && p.messages[last][0] == mailAnswers && len(p.messages[last])+len(message) <= mailBytes {
-		p.messages[last] = append(p.messages[last], message[1:]...)
+	var l *letter
+	if n := len(p.letters); n > 0 && message[0] == mailAnswers && p.letters[n-1].message[0] == mailAnswers && len(p.letters[n-1].message)+len(message) <= mailBytes {
+		l = &p.letters[n-1]
+		l.message = append(l.message, message[1:]...)
 		d.post.bytes += len(message) - 1
 	} else {
-		p.messages = append(p.messages, message)
+		p.letters = append(p.letters, letter{message: message})
+		l = &p.letters[n]
 		d.post.bytes += len(message)
+	}
+	if sent != nil {
+		l.sent = append(l.sent, sent)
 	}
 	d.post.mu.Unlock()
 	if start && !d.begin(func() { d.deliver(to, p) }) {
-		for d.post.next(to, p) != nil {
+		for l, ok := d.post.next(to, p); ok; l, ok = d.post.next(to, p) {
+			l.over()
 		}
 	}
 }
 
-// next takes a message; nil: there is none, and the pile is gone.
-func (o *post) next(to string, p *pile) []byte {
+func (l *letter) over() {
+	for _, f := range l.sent {
+		f()
+	}
+}
+
+// next takes a letter; false: there is none, and the pile is gone.
+func (o *post) next(to string, p *pile) (letter, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(p.messages) == 0 {
+	if len(p.letters) == 0 {
 		if delete(o.piles, to); len(o.piles) == 0 && o.empty != nil {
 			close(o.empty)
 			o.empty = nil
 		}
-		return nil
+		return letter{}, false
 	}
-	m := p.messages[0]
-	p.messages = p.messages[1:]
-	o.bytes -= len(m)
-	return m
+	l := p.letters[0]
+	p.letters = p.letters[1:]
+	o.bytes -= len(l.message)
+	return l, true
 }
 
 // deliver sends what waits for an inbox. What Redis does not take is lost: nothing is repeated.
 func (d *Desk) deliver(to string, p *pile) {
 	subject := d.b.NodeKey("desk-inbox", to)
-	for m := d.post.next(to, p); m != nil; m = d.post.next(to, p) {
+	for l, ok := d.post.next(to, p); ok; l, ok = d.post.next(to, p) {
 		ctx, cancel := context.WithTimeout(d.ctx, backbone.CallTimeout)
 		b := d.b.Client().B()
-		command := b.Publish().Channel(subject).Message(rueidis.BinaryString(m)).Build()
+		command := b.Publish().Channel(subject).Message(rueidis.BinaryString(l.message)).Build()
 		if d.b.Clustered() {
-			command = b.Spublish().Channel(subject).Message(rueidis.BinaryString(m)).Build()
+			command = b.Spublish().Channel(subject).Message(rueidis.BinaryString(l.message)).Build()
 		}
 		err := d.b.Client().Do(ctx, command).Error()
 		cancel()
 		if d.note(err); err != nil {
 			d.dropped.Add(1)
 		}
+		l.over()
 	}
 }
 

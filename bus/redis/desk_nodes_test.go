@@ -1,9 +1,11 @@
 package redis_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -363,6 +365,51 @@ func bellsAmidTheEnd(t *testing.T, url, publish string) {
 		if err != nil || counts[bell] != 0 {
 			t.Errorf("listeners after the last end: %v, %v", counts, err)
 		}
+	}
+}
+
+// TestAnsweredBeforeRemoved: Redis has the answer to a command before the command leaves the stream. If the owner dies between the
+// two it is answered again; the other way round, who asked would wait for nothing.
+func TestAnsweredBeforeRemoved(t *testing.T) {
+	r := servertest.StartRedis(t, servertest.RedisNone...)
+	ds := desks(t, r.URL(), 2)
+	inOwn(t, ds[1], "svc", 1, answering)
+	untilServed(t, ds[0], "svc:a")
+	for stream := strings.Replace(ds[0].BellOf("svc", 0), "desk-bell", "desk", 1); r.Do("xlen", stream) != "0"; {
+		<-time.After(time.Millisecond)
+	}
+	watch, err := net.Dial("tcp", r.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = watch.Close() }()
+	_ = watch.SetReadDeadline(time.Now().Add(patience))
+	lines := bufio.NewScanner(watch)
+	lines.Buffer(nil, 1<<20)
+	if _, err := fmt.Fprint(watch, "MONITOR\r\n"); err != nil || !lines.Scan() {
+		t.Fatalf("MONITOR: %v, %v", err, lines.Err())
+	}
+	const count = 300
+	for i := range count {
+		if _, err := askNow(ds[0], channel.Command{ID: fmt.Sprint(i), Channel: "svc:a", User: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answered, removed := 0, 0
+	for removed < count && lines.Scan() {
+		words := strings.SplitN(lines.Text(), "\"", 4)
+		switch {
+		case len(words) < 4:
+		case strings.EqualFold(words[1], "publish") && strings.Contains(words[3], "desk-inbox"):
+			answered++
+		case strings.EqualFold(words[1], "xdel"):
+			if removed++; removed > answered {
+				t.Fatalf("%d commands were removed after %d answers", removed, answered)
+			}
+		}
+	}
+	if lines.Err() != nil {
+		t.Fatal(lines.Err())
 	}
 }
 

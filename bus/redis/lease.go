@@ -104,7 +104,7 @@ func (o *owner) look(ctx context.Context) (time.Duration, error) {
 	wait := o.take(ctx, take)
 	for i := range others { // who has some of them still learns at once that he has too many
 		if slices.ContainsFunc(take, func(shard int) bool { return others[i].held[shard] }) {
-			o.d.mail(others[i].inbox, o.hint())
+			o.d.mail(others[i].inbox, o.hint(), nil)
 		}
 	}
 	return wait, nil
@@ -276,7 +276,7 @@ func (o *owner) tell(others []member, leaving bool, shard int) {
 		return
 	}
 	if who := divide(o.shards, all)[shard]; who != mine {
-		o.d.mail(all[who].inbox, o.hint())
+		o.d.mail(all[who].inbox, o.hint(), nil)
 	}
 }
 

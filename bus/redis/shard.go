@@ -27,6 +27,7 @@ type holding struct {
 	lose   context.CancelFunc // ends the run: the lease is not ours any more
 	marks  []streamID         // how far owners before were handed commands
 	bell   chan struct{}
+	mailed chan struct{} // rung when answers went out
 	turn   chan struct{} // who may read; has room for one
 	owed   bool          // the stream is first; who has the turn has it too
 
@@ -39,7 +40,8 @@ type holding struct {
 	shutDown bool                 // it has
 	tickets  map[uint64]given
 	last     uint64
-	gone     []string      // ids and sizes of commands that were answered and are still in the stream
+	mailing  int           // letters with answers that Redis does not have yet
+	gone     []string      // ids and sizes of commands whose answers it has, and that are still in the stream
 	removing chan struct{} // closed when the removal under way ends; nil: none is
 }
 
@@ -54,7 +56,7 @@ type given struct {
 
 func newHolding(d *Desk, service string, shard int) *holding {
 	return &holding{
-		d: d, number: shard, keys: d.shardKeys(service, shard), token: randomID(), bell: make(chan struct{}, 1), turn: make(chan struct{}, 1),
+		d: d, number: shard, keys: d.shardKeys(service, shard), token: randomID(), bell: make(chan struct{}, 1), mailed: make(chan struct{}, 1), turn: make(chan struct{}, 1),
 		more: true, tickets: make(map[uint64]given), near: make(map[channel.Name]int),
 	}
 }
@@ -220,10 +222,10 @@ func (h *holding) give(id, form string, now time.Time) (bus.Asked, bool) {
 	return bus.Asked{Ticket: h.last, Attempt: attempt, Command: a.command}, true
 }
 
-// Answer is bus.Shard's. It only enqueues: the answers go out at once, and the commands are removed until Redis has done it
-// or the tenure ends. It works also after the tenure, for an answer stays true.
+// Answer is bus.Shard's. It only enqueues: the answers go out at once, and what they answer is removed after them: of an owner that
+// dies between the two, the next one answers again. It works also after the tenure, for an answer stays true.
 func (h *holding) Answer(as []bus.Answered) error {
-	var messages map[string][]byte
+	var letters map[string]*answers
 	var here []reply
 	h.mu.Lock()
 	for i := range as {
@@ -241,23 +243,40 @@ func (h *holding) Answer(as []bus.Answered) error {
 			here = append(here, reply{g.here.number, a.reply, h.d.errorOf(a.fault)})
 			continue
 		}
-		h.gone = append(h.gone, g.id, decimal(g.bytes))
-		if messages == nil {
-			messages = make(map[string][]byte, 1)
+		if letters == nil {
+			letters = make(map[string]*answers, 1)
 		}
-		m := messages[g.inbox]
-		if m == nil {
-			m = append(make([]byte, 0, 1+answersSize(as[i:])), mailAnswers)
+		l := letters[g.inbox]
+		if l == nil {
+			l = &answers{message: append(make([]byte, 0, 1+answersSize(as[i:])), mailAnswers)}
+			letters[g.inbox] = l
 		}
-		messages[g.inbox] = appendAnswer(m, &a)
+		l.message = appendAnswer(l.message, &a)
+		l.answered = append(l.answered, g.id, decimal(g.bytes))
 	}
+	h.mailing += len(letters)
 	h.mu.Unlock()
 	h.d.answer(here)
-	for inbox, m := range messages {
-		h.d.mail(inbox, m)
+	for inbox, l := range letters {
+		h.d.mail(inbox, l.message, func() { h.sent(l.answered) })
 	}
-	h.remove()
 	return nil
+}
+
+// answers are a letter to one inbox.
+type answers struct {
+	message  []byte
+	answered []string // ids and sizes of the commands
+}
+
+// sent notes that answers went out, and has what they answer removed.
+func (h *holding) sent(answered []string) {
+	h.mu.Lock()
+	h.mailing--
+	h.gone = append(h.gone, answered...)
+	h.mu.Unlock()
+	h.remove()
+	ring(h.mailed)
 }
 
 // answersSize is room enough, mostly, for the forms of answers.
@@ -318,16 +337,21 @@ func (h *holding) settle(ctx context.Context) {
 	t := time.NewTimer(backbone.CallTimeout)
 	defer t.Stop()
 	h.remove()
-	h.mu.Lock()
-	removing := h.removing
-	h.mu.Unlock()
-	if removing == nil {
-		return
-	}
-	select {
-	case <-removing:
-	case <-t.C:
-	case <-ctx.Done():
+	for {
+		h.mu.Lock()
+		removing, mailing := h.removing, h.mailing
+		h.mu.Unlock()
+		if removing == nil && mailing == 0 {
+			return
+		}
+		select {
+		case <-removing:
+		case <-h.mailed:
+		case <-t.C:
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
