@@ -21,6 +21,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // mill is the load of F05: askers who count up and read counters through one gateway, while workers die and come to.
@@ -494,15 +495,24 @@ func (ws *workers) stop(m *mill, asleep time.Duration, amid bool) {
 func (ws *workers) hold(shards []int) (release func()) {
 	ws.t.Helper()
 	ctx := ws.t.Context()
-	tx, err := ws.db.Begin(ctx)
-	if err == nil {
-		_, err = tx.Exec(ctx, "SELECT FROM fences WHERE shard = ANY($1) ORDER BY id FOR UPDATE", shards)
-	}
-	if err != nil {
-		ws.t.Fatal(err)
-	}
+	var tx pgx.Tx
+	eventually(ws.t, "the locks are had", func() bool {
+		var err error
+		if tx, err = ws.db.Begin(ctx); err == nil {
+			_, err = tx.Exec(ctx, "SELECT FROM fences WHERE shard = ANY($1) ORDER BY id FOR UPDATE", shards)
+		}
+		var refused *pgconn.PgError
+		if errors.As(err, &refused) && refused.Code == "40P01" { // a commit had some of them, in another order
+			_ = tx.Rollback(ctx)
+			return false
+		}
+		if err != nil {
+			ws.t.Fatal(err)
+		}
+		return true
+	})
 	eventually(ws.t, "a commit waits for its lock", func() (waits bool) {
-		if err = tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)").Scan(&waits); err != nil {
+		if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)").Scan(&waits); err != nil {
 			ws.t.Fatal(err)
 		}
 		return waits
