@@ -131,6 +131,9 @@ func dial(ctx context.Context, option rueidis.ClientOption, log *slog.Logger) (r
 		if _, refused := rueidis.IsRedisErr(err); refused && !starting(err) {
 			return nil, fmt.Errorf("redis refuses this node; see its user, password and rights: %w", err)
 		}
+		if untrusted := new(tls.CertificateVerificationError); errors.As(err, &untrusted) {
+			return nil, fmt.Errorf("redis shows a certificate that is not trusted; name the file of those it goes back to in redis.ca: %w", err)
+		}
 		if !waited {
 			log.Warn("redis does not answer; trying again", "error", err)
 		}

@@ -96,6 +96,9 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%+v: %v", o, err)
 		}
 	}
+	if _, err := backbone.Open(ctx, backbone.Options{URL: servertest.StartRedisTLS(t, servertest.RedisNone...).URL()}); err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "redis.ca") {
+		t.Errorf("a certificate that nobody knows: %v", err)
+	}
 	gone, stop := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer stop()
 	if _, err := backbone.Open(gone, backbone.Options{URL: "redis://127.0.0.1:1"}); !errors.Is(err, context.DeadlineExceeded) {

@@ -1,8 +1,12 @@
 package config
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/url"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -80,6 +84,22 @@ func checkRedis(s string) error {
 		return errors.New("holds a user or a password: give them as redis.username and redis.password_file")
 	}
 	return nil
+}
+
+// Trust is what certificates of a rediss:// server must go back to; nil: what this machine trusts.
+func (r *Redis) Trust() (*tls.Config, error) {
+	if r.CA == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(r.CA)
+	if err != nil {
+		return nil, fmt.Errorf("redis.ca: %w", withoutPath(err))
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(b) {
+		return nil, errors.New("redis.ca: the file holds no certificate in PEM form")
+	}
+	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, nil
 }
 
 func checkPostgres(s string) error {

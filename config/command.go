@@ -150,7 +150,11 @@ func (d *DoctorCommand) Run(k *kong.Context) error {
 	}
 	found := Examine(&l.Config, Gather(&l.Config))
 	if r := &l.Config.Redis; r.URL != "" {
-		found = append(found, ExamineRedis(GatherRedis(context.Background(), RedisAccess{r.URL, r.Username, string(r.Password.Reveal()), r.Prefix}))...)
+		trust, err := r.Trust()
+		if err != nil {
+			return err
+		}
+		found = append(found, ExamineRedis(GatherRedis(context.Background(), RedisAccess{r.URL, r.Username, string(r.Password.Reveal()), r.Prefix, trust}))...)
 	}
 	if p := &l.Config.Postgres; p.URL.IsSet() {
 		found = append(found, ExaminePostgres(GatherPostgres(context.Background(), string(p.URL.Reveal())))...)

@@ -41,6 +41,7 @@ type Redis struct {
 	URL      string `key:"url" default:"" format:"redis" help:"How to reach it: redis://HOST:PORT, or rediss:// with TLS; its parameter addr, which may be given several times, names further nodes of a Cluster, and master_set=NAME makes all of them Sentinels. None: this node is alone."`
 	Username string `key:"username" default:"" max:"256" format:"word" help:"User of its ACL; none: its default user."`
 	Password Secret `key:"password" help:"Password of that user."`
+	CA       string `key:"ca" default:"" format:"path" help:"File with the certificates, PEM, that those of a rediss:// server must go back to; none: those that this machine trusts."`
 	Prefix   string `key:"prefix" default:"carillon" max:"64" format:"keys" help:"What all keys and subjects begin with, so that several clusters can share a Redis."`
 
 	AllowMixed bool `key:"allow_mixed" default:"false" fixed:"it is looked at when a node starts" help:"Whether this node starts beside others that have other services or other durable namespaces. For one deploy that adds some which nobody uses yet, and for no longer: until all nodes agree, a channel of those would be written into two journals."`

@@ -156,6 +156,25 @@ func TestDoctorOfRedis(t *testing.T) {
 	}
 }
 
+// TestDoctorOfRedisOverTLS: a certificate that this machine does not trust is named, and believed once its file is.
+func TestDoctorOfRedisOverTLS(t *testing.T) {
+	r := servertest.StartRedisTLS(t, servertest.RedisEverySec...)
+	look := func(file string) []Finding {
+		trust, err := (&Redis{CA: file}).Trust()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ExamineRedis(GatherRedis(context.Background(), RedisAccess{URL: r.URL(), TLS: trust}))
+	}
+	wants(t, look(""), "redis.ca")
+	wants(t, look(r.CA), "ok 1 server, version ")
+	for file, says := range map[string]string{"/nowhere": "redis.ca: no such file", "doctor_redis.go": "no certificate"} {
+		if _, err := (&Redis{CA: file}).Trust(); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", file, err)
+		}
+	}
+}
+
 func TestDoctorOfRedisCluster(t *testing.T) {
 	c := servertest.StartRedisCluster(t, servertest.RedisEverySec...)
 	look := func() []Finding {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -19,7 +20,8 @@ const lookPatience = 5 * time.Second
 // RedisAccess is how to reach a Redis.
 type RedisAccess struct {
 	URL, Username, Password string
-	Prefix                  string // of our keys
+	Prefix                  string      // of our keys
+	TLS                     *tls.Config // nil: what this machine trusts
 }
 
 // RedisFacts are what a Redis is like.
@@ -54,6 +56,12 @@ func GatherRedis(ctx context.Context, a RedisAccess) RedisFacts {
 		f.Err = errors.New("redis.url is none: write redis://HOST:PORT, or rediss://HOST:PORT with TLS") // its error may show a password
 		return f
 	}
+	if option.TLSConfig != nil && a.TLS != nil {
+		name := option.TLSConfig.ServerName
+		option.TLSConfig = a.TLS.Clone()
+		option.TLSConfig.ServerName = name
+	}
+	option.Sentinel.TLSConfig = option.TLSConfig
 	if a.Username != "" {
 		option.Username = a.Username
 	}
@@ -198,6 +206,10 @@ const (
 func ExamineRedis(f RedisFacts) (found []Finding) {
 	bad := func(v Verdict, format string, args ...any) {
 		found = append(found, Finding{v, "redis", fmt.Sprintf(format, args...)})
+	}
+	if untrusted := new(tls.CertificateVerificationError); errors.As(f.Err, &untrusted) {
+		bad(Fail, "%s: name the file of those that its certificate goes back to in redis.ca", f.Err)
+		return found
 	}
 	if f.Err != nil && len(f.Nodes) == 0 {
 		bad(Fail, "%s: start it, or correct redis.url, redis.username and redis.password_file", f.Err)

@@ -71,6 +71,7 @@ func filesOf(c *Config) (files []FileFact) {
 	})
 	add("tls.cert", c.TLS.Cert, false)
 	add("tls.key", c.TLS.Key, true)
+	add("redis.ca", c.Redis.CA, false)
 	return files
 }
 

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,6 +20,7 @@ type world struct {
 	redis    *servertest.Redis
 	postgres *servertest.Postgres
 	dsn      string // "": nothing lasts
+	trust    *tls.Config
 	prefix   string
 }
 
@@ -42,7 +44,7 @@ func (s *servers) world() *world {
 // options make a node one of this world: everybody is let in, and the server API is open.
 func (w *world) options(name string) func(*node.Options) {
 	return func(o *node.Options) {
-		o.Name, o.Redis, o.Postgres = name, node.Redis{URL: w.redis.URL(), Prefix: w.prefix}, w.dsn
+		o.Name, o.Redis, o.Postgres = name, node.Redis{URL: w.redis.URL(), Prefix: w.prefix, TLS: w.trust}, w.dsn
 		o.Internal, o.ServerKeys = "127.0.0.1:0", []string{serverKey}
 		if w.dsn != "" {
 			o.Durable = []string{"news"}

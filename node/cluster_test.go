@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"carillon/channel"
+	"carillon/config"
 	"carillon/internal/servertest"
 	"carillon/node"
 )
@@ -21,6 +22,22 @@ func TestCluster(t *testing.T) {
 		"roles": clusterRoles, "ticket": clusterTicket,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s.world()) })
+	}
+}
+
+// TestClusterOverTLS: nodes reach Redis by TLS, with a certificate that no system knows.
+func TestClusterOverTLS(t *testing.T) {
+	s := &servers{redis: servertest.StartRedisTLS(t, servertest.RedisNone...), postgres: servertest.StartPostgres(t)}
+	trust, err := (&config.Redis{CA: s.redis.CA}).Trust()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]func(*testing.T, *world){"talk": clusterTalk, "resume": clusterResume, "chat": clusterChat, "presence": clusterPresence} {
+		t.Run(name, func(t *testing.T) {
+			w := s.world()
+			w.trust = trust
+			test(t, w)
+		})
 	}
 }
 

@@ -22,7 +22,6 @@ func FromConfig(c *config.Config) (Options, error) {
 		Settings: settings(c), Limits: limits(c), Origins: c.Origins, Proxies: c.Networks(), DrainWindow: c.Drain.Window,
 		MemoryBounds: MemoryBounds{Logs: c.Limits.Channels, IDs: c.Limits.IDs}, PrivateKeySets: c.Auth.JWKSPrivate, TLS13: c.TLS.MinVersion == "1.3",
 		MaxSession: c.Auth.SessionLifetime, Services: c.Services,
-		Cluster:    cluster(c),
 		namespaces: new(namespaces),
 	}
 	o.Policies = o.namespaces.use(c).policy
@@ -33,6 +32,9 @@ func FromConfig(c *config.Config) (Options, error) {
 		o.ServerKeys = append(o.ServerKeys, string(k.Key.Reveal()))
 	}
 	var err error
+	if o.Cluster, err = cluster(c); err != nil {
+		return Options{}, err
+	}
 	if o.Issuers, err = issuers(c); err != nil {
 		return Options{}, err
 	}
@@ -45,14 +47,15 @@ func FromConfig(c *config.Config) (Options, error) {
 	return o, nil
 }
 
-func cluster(c *config.Config) Cluster {
+func cluster(c *config.Config) (Cluster, error) {
+	trust, err := c.Redis.Trust()
 	return Cluster{
 		Name: c.Node, Postgres: string(c.Postgres.URL.Reveal()), AllowMixed: c.Redis.AllowMixed,
 		Roles: Roles{Gateway: c.Has(config.RoleGateway), Worker: c.Has(config.RoleWorker), API: c.Has(config.RoleAPI)},
 		Redis: Redis{
-			URL: c.Redis.URL, Username: c.Redis.Username, Password: string(c.Redis.Password.Reveal()), Prefix: c.Redis.Prefix,
+			URL: c.Redis.URL, Username: c.Redis.Username, Password: string(c.Redis.Password.Reveal()), Prefix: c.Redis.Prefix, TLS: trust,
 		},
-	}
+	}, err
 }
 
 func settings(c *config.Config) session.Settings {

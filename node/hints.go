@@ -86,7 +86,7 @@ func (n *Node) openRedis(ctx context.Context, in bus.In) error {
 	h, r := &n.hints, &n.o.Redis
 	ctx, cancel := context.WithTimeout(ctx, sharedTimeout)
 	defer cancel()
-	o := backbone.Options{URL: r.URL, Username: r.Username, Prefix: r.Prefix, Log: n.log}
+	o := backbone.Options{URL: r.URL, Username: r.Username, Prefix: r.Prefix, TLS: r.TLS, Log: n.log}
 	if r.Password != "" {
 		o.Password = func() (string, error) { return r.Password, nil }
 	}

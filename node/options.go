@@ -62,7 +62,10 @@ type Cluster struct {
 }
 
 // Redis is how to reach what nodes share. Without a URL there is none.
-type Redis struct{ URL, Username, Password, Prefix string }
+type Redis struct {
+	URL, Username, Password, Prefix string
+	TLS                             *tls.Config // of rediss://; nil: what this machine trusts
+}
 
 // Roles are what a node does.
 type Roles struct {

@@ -76,7 +76,7 @@ func TestF29FilesExhausted(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "sh", "-c", "ulimit -n 120; exec "+binary+" dev --listen 127.0.0.1:0")
+	cmd := exec.CommandContext(ctx, "sh", "-c", "ulimit -n 120; exec "+binary+" dev --listen 127.0.0.1:0 --internal-listen 127.0.0.1:0")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,8 @@ type Redis struct {
 	*Process
 	Address string
 	Folder  string
+	CA      string // file of the certificates behind that of its URL; "": it speaks no TLS
+	secure  string // address where it does
 }
 
 // Persistence of a Redis server: what outlives its process.
@@ -47,7 +49,12 @@ func startRedis(t testing.TB, program string, args ...string) *Redis {
 }
 
 // URL is the address as the product takes it.
-func (r *Redis) URL() string { return "redis://" + r.Address }
+func (r *Redis) URL() string {
+	if r.secure != "" {
+		return "rediss://" + r.secure
+	}
+	return "redis://" + r.Address
+}
 
 // Do runs redis-cli with arguments against this server and returns what it printed.
 func (r *Redis) Do(args ...string) string {
