@@ -67,6 +67,7 @@ test("a game from a position: refused where it cannot be, played, copied and dow
     return page.evaluate(() => navigator.clipboard.readText());
   };
   await ann.getByRole("button", { name: "Challenge someone" }).click(slowly);
+  await ann.locator("#known option", { hasText: "Otis" }).waitFor({ ...slowly, state: "attached" }); // a name is that of somebody here
   await ann.getByLabel(/Whom/).fill("otis");
   await ann.getByLabel("Your colour").selectOption("white");
   const fen = ann.getByLabel("Start from a position");

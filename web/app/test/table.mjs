@@ -135,7 +135,11 @@ export async function faults(page, state, picture = async () => {}) {
       for (const v of violations) wrong.push(`${state}, ${size}: ${v.id}: ${v.nodes.map((n) => `${n.target.join(" ")} ${n.any[0]?.message ?? v.help}`).join("; ")}`);
       const sideways = await page.evaluate(() => Math.max(document.documentElement.scrollWidth - innerWidth, ...[...document.querySelectorAll(".chess, .dialog, .beside")].map((e) => e.scrollWidth - e.clientWidth)));
       if (sideways > 0) wrong.push(`${state}, ${size}: ${sideways} px too wide`);
-      const moving = await page.evaluate(() => document.getAnimations().filter((a) => a.effect.getComputedTiming().activeDuration > 1).map((a) => a.effect.target.className));
+      const moving = await page.evaluate(async () => {
+        const all = () => document.getAnimations().filter((a) => a.effect.getComputedTiming().activeDuration > 1);
+        for (let i = 0; i < 60 && all().length; i++) await new Promise((resolve) => setTimeout(resolve, 50)); // what began before may end
+        return all().map((a) => `${a.effect.target.localName}.${a.effect.target.className}`);
+      });
       if (moving.length) wrong.push(`${state}, ${size}: moves although nothing should: ${moving}`);
     }
   }
