@@ -15,9 +15,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-// A client of a Cluster closes connections that it no longer needs five seconds later, whatever became of it by then.
+// A client of a Cluster closes connections that it no longer needs five seconds later, and asks after a second once more who is who, whatever became of it by then.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"))
 }
 
 // reach opens the backbone of a server, for one test.
