@@ -55,9 +55,13 @@ func add(t testing.TB, j *redis.Journal, n channel.Name, body string) channel.Po
 	return at
 }
 
+// read asks again while Redis cannot be reached: a line that broke with a server that was killed is noticed by its first use.
 func read(t testing.TB, j *redis.Journal, n channel.Name, q journal.Query) journal.Page {
 	t.Helper()
 	p, err := j.Read(context.Background(), n, q)
+	for end := time.Now().Add(waiting); errors.Is(err, journal.ErrUnavailable) && time.Now().Before(end); p, err = j.Read(context.Background(), n, q) {
+		<-time.After(20 * time.Millisecond)
+	}
 	if err != nil {
 		t.Fatalf("read %s %+v: %v", n, q, err)
 	}
